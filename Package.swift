@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target: Swift 6 language mode comes with the tools version; nothing unsafe is implied.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// Embedded Swift: no runtime, no metadata, whole module at once.
+let embedded: [SwiftSetting] =
+    strict + [
+        .enableExperimentalFeature("Embedded"),
+        .unsafeFlags(["-wmo", "-Osize"]),
+    ]
+
+let package = Package(
+    name: "usl",
+    products: [
+        .executable(name: "usl", targets: ["usl"]),
+        // Executable and library products must differ in name; `make build` names this one libusl.so.
+        .library(name: "uslpreload", type: .dynamic, targets: ["Interposer"]),
+        .library(name: "SessionProtocol", targets: ["SessionProtocol"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+    ],
+    targets: [
+        // The kernel's interface, as far as Swift cannot import it by itself.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+
+        // Descriptors, addresses, children: what every module that talks to the kernel needs.
+        .target(
+            name: "Kernel",
+            dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+
+        // The protocol: no imports, built a second time as Embedded Swift to prove it.
+        .target(name: "SessionProtocol", swiftSettings: strict),
+        .target(name: "SessionProtocolEmbedded", swiftSettings: embedded),
+        .target(name: "Rendezvous", swiftSettings: strict),
+
+        .target(
+            name: "Transport", dependencies: ["Kernel", "COpenSSL", "SessionProtocol"], swiftSettings: strict),
+        .target(
+            name: "Engine",
+            dependencies: [
+                "SessionProtocol", "Transport", "Keeper", "Kernel",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
+        .target(name: "Keeper", dependencies: ["Kernel"], swiftSettings: strict),
+        .target(name: "Interception", dependencies: ["Kernel", "Keeper"], swiftSettings: strict),
+        .target(
+            name: "Agent",
+            dependencies: [
+                "Engine", "Interception", "Keeper", "Rendezvous",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Gateway",
+            dependencies: ["Engine", "Keeper", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "usl",
+            dependencies: [
+                "Agent", "Gateway", "NetworkLab",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        // The preload library: Embedded Swift, libc alone.
+        .target(
+            name: "Interposer",
+            dependencies: ["CLinux"],
+            exclude: ["exports.map"],
+            swiftSettings: embedded,
+            linkerSettings: [
+                .unsafeFlags(["-Xlinker", "--version-script=Sources/Interposer/exports.map"])
+            ]),
+
+        .target(name: "Simulation", dependencies: ["SessionProtocol"], swiftSettings: strict),
+        .target(name: "NetworkLab", dependencies: ["Kernel"], swiftSettings: strict),
+    ]
+)

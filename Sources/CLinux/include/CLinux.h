@@ -1,0 +1,110 @@
+// The part of Linux's interface that Swift cannot import by itself: function-like macros, variadic calls, calls that
+// the Swift overlay hides, and constants newer than Debian 12's headers. Nothing here holds logic.
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/sockios.h>
+
+// Socket options that Debian 12's headers lack (include/uapi/linux/tcp.h, asm-generic/socket.h).
+enum {
+    USL_TCP_RTO_MAX_MS = 44,
+    USL_TCP_RTO_MIN_US = 45,
+    USL_SO_NETNS_COOKIE = 71,
+};
+
+// <linux/tcp.h> and <netinet/tcp.h> both define `struct tcp_info`; this is the kernel's, up to the last field that USL
+// reads (include/uapi/linux/tcp.h).
+struct usl_tcp_info {
+    uint8_t state, ca_state, retransmits, probes, backoff, options, window_scales, flags;
+    uint32_t rto, ato, snd_mss, rcv_mss, unacked, sacked, lost, retrans, fackets;
+    uint32_t last_data_sent, last_ack_sent, last_data_recv, last_ack_recv;
+    uint32_t pmtu, rcv_ssthresh, rtt, rttvar, snd_ssthresh, snd_cwnd, advmss, reordering;
+    uint32_t rcv_rtt, rcv_space, total_retrans;
+    uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+    uint32_t segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
+    uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+};
+
+// fork(2), which the Swift overlay hides. Called only while the process has one thread.
+static inline pid_t usl_fork(void) { return fork(); }
+
+// Straight to the kernel: USL's own sockets must not pass through its own preload library.
+static inline int usl_connect(int fd, const struct sockaddr *address, socklen_t length) {
+    return (int)syscall(SYS_connect, fd, address, length);
+}
+static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *length) {
+    return (int)syscall(SYS_getpeername, fd, address, length);
+}
+
+// Variadic calls.
+static inline int usl_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+static inline int usl_ioctl_int(int fd, unsigned long request, int *value) { return ioctl(fd, request, value); }
+static inline int usl_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int usl_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
+static inline int usl_memfd_create(const char *name, unsigned flags) { return memfd_create(name, flags); }
+static inline int usl_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+// errno is a macro over a thread-local.
+static inline int usl_errno(void) { return errno; }
+static inline void usl_set_errno(int value) { errno = value; }
+
+// Wait status macros.
+static inline int usl_wifexited(int status) { return WIFEXITED(status); }
+static inline int usl_wexitstatus(int status) { return WEXITSTATUS(status); }
+static inline int usl_wifsignaled(int status) { return WIFSIGNALED(status); }
+static inline int usl_wtermsig(int status) { return WTERMSIG(status); }
+static inline int usl_wifstopped(int status) { return WIFSTOPPED(status); }
+static inline int usl_wstopsig(int status) { return WSTOPSIG(status); }
+static inline int usl_wifcontinued(int status) { return WIFCONTINUED(status); }
+
+// Control message macros (cmsg(3)).
+static inline struct cmsghdr *usl_cmsg_firsthdr(struct msghdr *message) { return CMSG_FIRSTHDR(message); }
+static inline struct cmsghdr *usl_cmsg_nxthdr(struct msghdr *message, struct cmsghdr *c) { return CMSG_NXTHDR(message, c); }
+static inline unsigned char *usl_cmsg_data(struct cmsghdr *c) { return CMSG_DATA(c); }
+static inline size_t usl_cmsg_space(size_t length) { return CMSG_SPACE(length); }
+static inline size_t usl_cmsg_len(size_t length) { return CMSG_LEN(length); }
+
+// Constants that are casts or expressions.
+static inline unsigned long usl_siocinq(void) { return SIOCINQ; }
+static inline unsigned long usl_siocoutq(void) { return SIOCOUTQ; }
+static inline void *usl_map_failed(void) { return MAP_FAILED; }
+static inline void *usl_rtld_next(void) { return RTLD_NEXT; }

@@ -1,0 +1,1 @@
+public struct A { public var x: [UInt8] = [] ; public init() {} }
