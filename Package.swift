@@ -85,5 +85,19 @@ let package = Package(
 
         .target(name: "Simulation", dependencies: ["SessionProtocol"], swiftSettings: strict),
         .target(name: "NetworkLab", dependencies: ["Kernel"], swiftSettings: strict),
+
+        .testTarget(name: "KernelTests", dependencies: ["Kernel"]),
+        .testTarget(name: "SessionProtocolTests", dependencies: ["SessionProtocol"]),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
+        .testTarget(name: "RendezvousTests", dependencies: ["Rendezvous"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport"]),
+        .testTarget(name: "EngineTests", dependencies: ["Engine"]),
+        .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),
+        .testTarget(name: "InterceptionTests", dependencies: ["Interception"]),
+        .testTarget(name: "AgentTests", dependencies: ["Agent"]),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
+        .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab"]),
+        // Real programs under real attacks; runs what `make build` made.
+        .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab"]),
     ]
 )

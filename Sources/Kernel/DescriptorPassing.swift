@@ -17,7 +17,7 @@ public enum DescriptorPassing {
                     if let descriptor {
                         let header = usl_cmsg_firsthdr(message)!
                         header.pointee.cmsg_level = SOL_SOCKET
-                        header.pointee.cmsg_type = Int32(SCM_RIGHTS.rawValue)
+                        header.pointee.cmsg_type = Int32(SCM_RIGHTS)
                         header.pointee.cmsg_len = usl_cmsg_len(MemoryLayout<Int32>.size)
                         UnsafeMutableRawPointer(usl_cmsg_data(header)!).storeBytes(of: descriptor, as: Int32.self)
                         message.pointee.msg_controllen = usl_cmsg_space(MemoryLayout<Int32>.size)
@@ -46,7 +46,7 @@ public enum DescriptorPassing {
                     var header = usl_cmsg_firsthdr(message)
                     while let current = header {
                         if current.pointee.cmsg_level == SOL_SOCKET,
-                            current.pointee.cmsg_type == Int32(SCM_RIGHTS.rawValue)
+                            current.pointee.cmsg_type == Int32(SCM_RIGHTS)
                         {
                             passed = UnsafeRawPointer(usl_cmsg_data(current)!).load(as: Int32.self)
                         }

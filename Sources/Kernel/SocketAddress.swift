@@ -160,7 +160,8 @@ extension SocketAddress.Host: CustomStringConvertible {
         let text = SocketAddress(host: self, port: 0).withSockaddr { (address, length) -> String in
             var buffer = [CChar](repeating: 0, count: Int(NI_MAXHOST))
             let failed = getnameinfo(address, length, &buffer, socklen_t(buffer.count), nil, 0, NI_NUMERICHOST)
-            return failed == 0 ? String(cString: buffer) : "?"
+            guard failed == 0, let end = buffer.firstIndex(of: 0) else { return "?" }
+            return String(decoding: buffer[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
         }
         return text
     }

@@ -1,1 +1,0 @@
-public struct A { public var x: [UInt8] = [] ; public init() {} }
