@@ -25,7 +25,7 @@ public enum DescriptorPassing {
                         message.pointee.msg_control = nil
                         message.pointee.msg_controllen = 0
                     }
-                    return try retrying { sendmsg(socket, message, Int32(MSG_NOSIGNAL.rawValue)) }
+                    return try retrying { sendmsg(socket, message, Int32(MSG_NOSIGNAL)) }
                 }
             }
         }
@@ -42,7 +42,7 @@ public enum DescriptorPassing {
             var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
             return try withUnsafeMutablePointer(to: &vector) { (vector) throws(Errno) -> Int in
                 try control.withMessage(vector) { (message) throws(Errno) -> Int in
-                    let count = try retrying { recvmsg(socket, message, Int32(MSG_CMSG_CLOEXEC.rawValue)) }
+                    let count = try retrying { recvmsg(socket, message, Int32(MSG_CMSG_CLOEXEC)) }
                     var header = usl_cmsg_firsthdr(message)
                     while let current = header {
                         if current.pointee.cmsg_level == SOL_SOCKET,
