@@ -3,7 +3,7 @@ import PackageDescription
 
 /// Every Swift target: Swift 6 language mode comes with the tools version; nothing unsafe is implied.
 let strict: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("ExistentialAny")
 ]
 
 /// Embedded Swift: no runtime, no metadata, whole module at once.

@@ -8,9 +8,10 @@ public enum DescriptorPassing {
     ///
     /// - Returns: bytes sent; on a `SOCK_SEQPACKET` socket always all of them.
     @discardableResult
-    public static func send(_ bytes: [UInt8], passing descriptor: Int32? = nil, over socket: Int32) throws(Errno) -> Int {
+    public static func send(_ bytes: [UInt8], passing descriptor: Int32? = nil, over socket: Int32) throws(Errno) -> Int
+    {
         var control = ControlBuffer()
-        return try bytes.withUnsafeBytes { (payload) throws(Errno) -> Int in
+        return try bytes.withUnsafeBufferPointer { (payload) throws(Errno) -> Int in
             var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: payload.baseAddress), iov_len: payload.count)
             return try withUnsafeMutablePointer(to: &vector) { (vector) throws(Errno) -> Int in
                 try control.withMessage(vector) { (message) throws(Errno) -> Int in
@@ -38,7 +39,7 @@ public enum DescriptorPassing {
         var control = ControlBuffer()
         var bytes = [UInt8](repeating: 0, count: capacity)
         var passed: Int32?
-        let count = try bytes.withUnsafeMutableBytes { (payload) throws(Errno) -> Int in
+        let count = try bytes.withUnsafeMutableBufferPointer { (payload) throws(Errno) -> Int in
             var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
             return try withUnsafeMutablePointer(to: &vector) { (vector) throws(Errno) -> Int in
                 try control.withMessage(vector) { (message) throws(Errno) -> Int in
