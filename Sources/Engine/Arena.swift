@@ -1,0 +1,122 @@
+import CLinux
+import Kernel
+public import SystemPackage
+
+/// The sizes of an arena, in bytes. Slots are powers of two.
+public struct ArenaLimits: Hashable, Sendable {
+    /// All slots together never exceed this. Rounded down to whole slots of the largest size.
+    public let capacity: Int
+    public let smallestSlot: Int
+    public let largestSlot: Int
+    /// Freed memory that is kept for the next slots instead of being given back to the kernel.
+    public let retained: Int
+
+    /// Sizes that are no power of two are rounded down to one, and the largest slot never exceeds the capacity.
+    public init(
+        capacity: Int, smallestSlot: Int = 64 << 10, largestSlot: Int = 16 << 20, retained: Int = 16 << 20
+    ) {
+        let smallest = Self.powerOfTwo(notAbove: max(smallestSlot, 4096))
+        let largest = max(smallest, Self.powerOfTwo(notAbove: min(largestSlot, capacity)))
+        self.smallestSlot = smallest
+        self.largestSlot = largest
+        self.capacity = max(largest, capacity / largest * largest)
+        self.retained = retained
+    }
+
+    private static func powerOfTwo(notAbove size: Int) -> Int { 1 << (Int.bitWidth - 1 - size.leadingZeroBitCount) }
+}
+
+/// Memory for the rings of one loop: a memfd, mapped once and filled as it is used, so that a successor process can map the
+/// same bytes. One mapping per ring would meet `vm.max_map_count` at about 32,000 sessions.
+public final class Arena {
+    public let limits: ArenaLimits
+    /// The memory file. For escrow; the arena keeps it.
+    public var memoryFile: Int32 { file.number }
+    /// Bytes of all slots that are handed out.
+    public private(set) var bytesInUse = 0
+
+    private let file: Descriptor
+    /// The first byte of the mapping.
+    let base: UnsafeMutableRawPointer
+    private var buddies: BuddyAllocator
+    /// By block of the smallest slot's size: whether the kernel may have pages for it.
+    private var isResident: ContiguousArray<Bool>
+    private var retainedBlocks = 0
+
+    public init(limits: ArenaLimits) throws(Errno) {
+        self.limits = limits
+        file = Descriptor(owning: try check(usl_memfd_create("usl-arena", UInt32(MFD_CLOEXEC))))
+        try check(ftruncate(file.number, limits.capacity))
+        let mapping = mmap(
+            nil, limits.capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.number, 0)
+        guard let mapping, mapping != usl_map_failed() else { throw Errno(rawValue: usl_errno()) }
+        base = mapping
+        // What applications say to each other does not belong in a core dump.
+        _ = madvise(base, limits.capacity, MADV_DONTDUMP)
+        let blockCount = limits.capacity / limits.smallestSlot
+        let largestOrder = (limits.largestSlot / limits.smallestSlot).trailingZeroBitCount
+        buddies = BuddyAllocator(blockCount: blockCount, largestOrder: largestOrder)
+        isResident = ContiguousArray(repeating: false, count: blockCount)
+    }
+
+    deinit { munmap(base, limits.capacity) }
+
+    /// A slot of at least `bytes`; nil when that is more than the largest slot, or the arena is full.
+    public func allocate(bytes: Int) -> ArenaSlot? {
+        guard bytes <= limits.largestSlot else { return nil }
+        let order = order(of: max(bytes, 1))
+        guard let block = buddies.allocate(order: order) else { return nil }
+        for index in block..<block + (1 << order) {
+            if isResident[index] { retainedBlocks -= 1 }
+            isResident[index] = true
+        }
+        let size = limits.smallestSlot << order
+        bytesInUse += size
+        return ArenaSlot(
+            arena: self, base: base + block * limits.smallestSlot, offset: block * limits.smallestSlot, size: size)
+    }
+
+    /// Frees a slot. Its memory goes back to the kernel once enough is retained: the next ring should not have to fault in
+    /// pages that the last one has only just given up.
+    fileprivate func free(offset: Int, size: Int) {
+        let order = order(of: size)
+        let blocks = offset / limits.smallestSlot..<(offset + size) / limits.smallestSlot
+        bytesInUse -= size
+        let retains = (retainedBlocks + blocks.count) * limits.smallestSlot <= limits.retained
+        if retains {
+            retainedBlocks += blocks.count
+        } else if fallocate(file.number, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) == 0 {
+            for index in blocks { isResident[index] = false }
+        } else {
+            // The kernel had no memory to give memory back. The pages stay until the slot is used and freed again.
+            retainedBlocks += blocks.count
+        }
+        buddies.free(blocks.lowerBound, order: order, reuseFirst: retains)
+    }
+
+    /// The order of the smallest slot that holds `bytes`.
+    private func order(of bytes: Int) -> Int {
+        let blocks = (bytes + limits.smallestSlot - 1) / limits.smallestSlot
+        return Int.bitWidth - (blocks - 1).leadingZeroBitCount
+    }
+}
+
+/// Sole owner of a piece of an arena, which is freed when the owner ends.
+public struct ArenaSlot: ~Copyable {
+    private let arena: Arena
+    /// The first byte, aligned to a page.
+    public let base: UnsafeMutableRawPointer
+    /// Where the slot begins in the arena's memory file.
+    public let offset: Int
+    /// Bytes; a power of two.
+    public let size: Int
+
+    fileprivate init(arena: Arena, base: UnsafeMutableRawPointer, offset: Int, size: Int) {
+        self.arena = arena
+        self.base = base
+        self.offset = offset
+        self.size = size
+    }
+
+    deinit { arena.free(offset: offset, size: size) }
+}

@@ -1,0 +1,68 @@
+import CLinux
+import Kernel
+public import SystemPackage
+
+/// A thread that runs an event loop.
+public final class LoopThread: Sendable {
+    /// The way into the loop. `post { $0.stop() }` ends it.
+    public let mailbox: LoopMailbox
+    private let thread: pthread_t
+
+    /// Starts the thread. It blocks all signals, so that they reach whoever waits for them, except those that report a fault of
+    /// the thread itself.
+    fileprivate init(name: String, body: ThreadBody) throws(Errno) {
+        mailbox = body.loop.mailbox
+        var blocked = sigset_t()
+        var previous = sigset_t()
+        sigfillset(&blocked)
+        for signal in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { sigdelset(&blocked, signal) }
+        pthread_sigmask(SIG_SETMASK, &blocked, &previous)
+        defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(body)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
+        guard status == 0 else {
+            context.release()
+            throw Errno(rawValue: status)
+        }
+        // A name is at most 15 bytes (pthread_setname_np(3)); a longer one would be refused.
+        pthread_setname_np(thread, String(decoding: name.utf8.prefix(15), as: UTF8.self))
+        self.thread = thread
+    }
+
+    /// Waits until the loop has stopped and its thread has ended. Call it once; a thread that nobody joins keeps its stack.
+    public func join() { pthread_join(thread, nil) }
+}
+
+/// What a new thread takes over from the one that made it.
+private final class ThreadBody {
+    let loop: EventLoop
+    let setup: @Sendable (EventLoop) -> Void
+
+    init(loop: EventLoop, setup: @escaping @Sendable (EventLoop) -> Void) {
+        self.loop = loop
+        self.setup = setup
+    }
+
+    func run() {
+        setup(loop)
+        loop.run()
+    }
+}
+
+extension EventLoop {
+    /// Runs a new loop on a new thread, where `setup` is called first.
+    ///
+    /// - Parameter name: the thread's name, as debuggers and top(1) show it; cut to 15 bytes.
+    public static func start(
+        name: String, arena limits: ArenaLimits, _ setup: @escaping @Sendable (EventLoop) -> Void
+    ) throws(Errno) -> LoopThread {
+        try LoopThread(name: name, body: ThreadBody(loop: EventLoop(arena: limits), setup: setup))
+    }
+}

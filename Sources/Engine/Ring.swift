@@ -1,0 +1,140 @@
+public import CLinux
+
+/// The bytes of one direction of a session that lie between two positions, in a slot of an arena. The byte at position p lies
+/// at p modulo the slot's size, so that place and size of the slot and the two positions are all that a successor
+/// process needs.
+///
+/// A ring that was never used, or was trimmed while empty, holds no slot.
+public struct Ring: ~Copyable {
+    /// Position of the first byte held.
+    public private(set) var base: UInt64
+    /// Position after the last byte held.
+    public private(set) var end: UInt64
+    /// Bytes that the present slot can hold; 0 without one.
+    public private(set) var capacity = 0
+    /// The largest slot that the ring may have, in bytes. Lowering it does not shrink a slot that is larger.
+    public var maximum: Int
+
+    private let arena: Arena
+    private var slot: ArenaSlot?
+    /// The slot's first byte; meaningless while `capacity` is 0.
+    private var memory: UnsafeMutableRawPointer
+
+    /// An empty ring whose first byte will have the position `base`.
+    public init(arena: Arena, base: UInt64 = 0, maximum: Int) {
+        self.arena = arena
+        self.base = base
+        end = base
+        self.maximum = maximum
+        memory = arena.base
+    }
+
+    /// Bytes held.
+    @inlinable public var count: Int { Int(truncatingIfNeeded: end &- base) }
+    @inlinable public var isEmpty: Bool { end == base }
+    /// Bytes that can be added without a larger slot.
+    @inlinable public var freeSpace: Int { capacity - count }
+    /// Bytes that could be held beyond the present ones if the slot grew to the maximum, arena permitting.
+    @inlinable public var possibleSpace: Int { max(maximum, capacity) - count }
+
+    // MARK: - Filling
+
+    /// Lends the free space after the last byte, at most `limit` bytes of it, in two pieces where it wraps. What `body`
+    /// fills becomes part of the ring with `commit`. Gets the ring its first slot if need be.
+    ///
+    /// - Returns: nil, without a call, when there is no free space or no slot to be had.
+    public mutating func withFree<Result, Failure: Error>(
+        atMost limit: Int = .max, _ body: (iovec, iovec?) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        if capacity == 0, !grow(to: 1) { return nil }
+        let length = min(limit, freeSpace)
+        guard length > 0 else { return nil }
+        let start = offset(of: end)
+        let first = min(length, capacity - start)
+        return try body(
+            iovec(iov_base: memory + start, iov_len: first),
+            first == length ? nil : iovec(iov_base: memory, iov_len: length - first))
+    }
+
+    /// Adds the next `count` bytes of the free space, now filled, to the ring.
+    public mutating func commit(_ count: Int) {
+        precondition(count >= 0 && count <= freeSpace, "committed more than was free")
+        end += UInt64(count)
+    }
+
+    /// Copies bytes to the end, as many as fit; the slot grows for them up to the maximum.
+    ///
+    /// - Returns: bytes taken; fewer than given when the maximum or the arena's limit is reached.
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if bytes.count > freeSpace { grow(to: min(count + bytes.count, maximum)) }
+        let length = min(bytes.count, freeSpace)
+        guard length > 0, let source = bytes.baseAddress else { return 0 }
+        copyIn(source, length)
+        end += UInt64(length)
+        return length
+    }
+
+    /// Moves the bytes to a slot of at least `bytes`, unless the present one is as large.
+    ///
+    /// - Returns: false when that is above the maximum, or no such slot is free; the ring is as it was.
+    @discardableResult
+    public mutating func grow(to bytes: Int) -> Bool {
+        if bytes <= capacity { return true }
+        guard bytes <= maximum, let larger = arena.allocate(bytes: bytes) else { return false }
+        let (old, oldCapacity, heldEnd) = (memory, capacity, end)
+        memory = larger.base
+        capacity = larger.size
+        if heldEnd > base {
+            let start = Int(truncatingIfNeeded: base) & (oldCapacity - 1)
+            let first = min(count, oldCapacity - start)
+            let rest = count - first
+            end = base
+            copyIn(old + start, first)
+            end += UInt64(first)
+            if rest > 0 { copyIn(old, rest) }
+            end = heldEnd
+        }
+        slot = consume larger
+        return true
+    }
+
+    // MARK: - Taking
+
+    /// The bytes at the given positions, in two pieces where they wrap. Valid until the ring next changes.
+    public func spans(of range: Range<UInt64>) -> (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) {
+        precondition(range.lowerBound >= base && range.upperBound <= end, "positions outside the ring")
+        guard !range.isEmpty else { return (UnsafeRawBufferPointer(start: nil, count: 0), nil) }
+        let length = Int(range.upperBound - range.lowerBound)
+        let start = offset(of: range.lowerBound)
+        let first = min(length, capacity - start)
+        return (
+            UnsafeRawBufferPointer(start: memory + start, count: first),
+            first == length ? nil : UnsafeRawBufferPointer(start: memory, count: length - first)
+        )
+    }
+
+    /// Drops the bytes before `position`. Keeps the slot; see `trim`.
+    public mutating func release(below position: UInt64) {
+        precondition(position <= end, "released bytes that the ring never held")
+        if position > base { base = position }
+    }
+
+    /// Gives the slot back when the ring is empty. For sessions that have come to rest: the next byte needs a new one.
+    public mutating func trim() {
+        guard isEmpty, capacity > 0 else { return }
+        slot = nil
+        capacity = 0
+    }
+
+    // MARK: -
+
+    private func offset(of position: UInt64) -> Int { Int(truncatingIfNeeded: position) & (capacity - 1) }
+
+    /// Writes bytes from `end` on, without moving it.
+    private func copyIn(_ source: UnsafeRawPointer, _ length: Int) {
+        let start = offset(of: end)
+        let first = min(length, capacity - start)
+        (memory + start).copyMemory(from: source, byteCount: first)
+        if first < length { memory.copyMemory(from: source + first, byteCount: length - first) }
+    }
+}
