@@ -1,0 +1,179 @@
+// The messages between the preload library and the agent, over a Unix stream socket. Both ends are built from this one
+// file and run on one machine, but not always from one build: an upgraded library may meet a running agent. Hence a
+// version, and a fixed size that never changes. No imports: the library is Embedded Swift.
+//
+//     byte  0       version
+//     byte  1       kind
+//     byte  2       flags (connect: 1 = the socket blocks)
+//     byte  3       length of the address, 0 if there is none
+//     bytes 4–7     errno, little-endian like all numbers here
+//     bytes 8–15    socket cookie
+//     bytes 16–43   address
+//     bytes 44–47   zero
+
+/// A `struct sockaddr_in` or `sockaddr_in6` byte for byte, so that what the application asked for comes back unchanged.
+public struct AddressBytes: Equatable, Sendable {
+    /// `sizeof(struct sockaddr_in6)`, the larger of the two.
+    public static let capacity = 28
+
+    /// Between 1 and `capacity`.
+    public let count: Int
+    private let storage: InlineArray<28, UInt8>
+
+    /// Takes the first `count` bytes that `byte` gives; nil if that is none or more than `capacity`.
+    public init?(count: Int, byte: (Int) -> UInt8) {
+        guard count > 0, count <= Self.capacity else { return nil }
+        var storage = InlineArray<28, UInt8>(repeating: 0)
+        for index in 0..<count { storage[index] = byte(index) }
+        self.count = count
+        self.storage = storage
+    }
+
+    /// The byte at `index`, and zero past the end.
+    public subscript(index: Int) -> UInt8 { index < count ? storage[index] : 0 }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        guard left.count == right.count else { return false }
+        for index in 0..<left.count where left.storage[index] != right.storage[index] { return false }
+        return true
+    }
+}
+
+/// The fixed frame that requests and responses share.
+public struct ControlMessage: Sendable {
+    /// Bytes of every message, for all versions to come.
+    public static let size = 48
+    public typealias Bytes = InlineArray<48, UInt8>
+
+    static let version: UInt8 = 1
+
+    var kind: UInt8
+    var flags: UInt8 = 0
+    var code: Int32 = 0
+    var cookie: UInt64 = 0
+    var address: AddressBytes?
+
+    init(kind: UInt8) { self.kind = kind }
+
+    /// Reads a message; nil unless it has the right size, this version and a sound address.
+    init?(_ bytes: borrowing Span<UInt8>) {
+        guard bytes.count == Self.size, bytes[0] == Self.version else { return nil }
+        kind = bytes[1]
+        flags = bytes[2]
+        var code: UInt32 = 0
+        for index in 0..<4 { code |= UInt32(bytes[4 + index]) << UInt32(8 * index) }
+        self.code = Int32(bitPattern: code)
+        for index in 0..<8 { cookie |= UInt64(bytes[8 + index]) << UInt64(8 * index) }
+        let count = Int(bytes[3])
+        if count > 0 {
+            var storage = InlineArray<28, UInt8>(repeating: 0)
+            for index in 0..<28 { storage[index] = bytes[16 + index] }
+            guard let address = AddressBytes(count: count, byte: { storage[$0] }) else { return nil }
+            self.address = address
+        }
+    }
+
+    func encoded() -> Bytes {
+        var bytes = Bytes(repeating: 0)
+        bytes[0] = Self.version
+        bytes[1] = kind
+        bytes[2] = flags
+        let code = UInt32(bitPattern: code)
+        for index in 0..<4 { bytes[4 + index] = UInt8(truncatingIfNeeded: code >> UInt32(8 * index)) }
+        for index in 0..<8 { bytes[8 + index] = UInt8(truncatingIfNeeded: cookie >> UInt64(8 * index)) }
+        if let address {
+            bytes[3] = UInt8(truncatingIfNeeded: address.count)
+            for index in 0..<address.count { bytes[16 + index] = address[index] }
+        }
+        return bytes
+    }
+}
+
+/// What a client of the control socket wants. One request per connection.
+public enum ControlRequest: Equatable, Sendable {
+    /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait.
+    case connect(to: AddressBytes, blocking: Bool)
+    /// Which address did the application ask for on the socket with this cookie (`SO_COOKIE`)?
+    case peerName(cookie: UInt64)
+    /// Every session of this process. The answer is JSON until end of file, not a `ControlResponse`.
+    case status
+
+    private static let blockingFlag: UInt8 = 1
+
+    public init?(_ bytes: borrowing Span<UInt8>) {
+        guard let message = ControlMessage(bytes) else { return nil }
+        switch message.kind {
+        case 1:
+            guard let address = message.address else { return nil }
+            self = .connect(to: address, blocking: message.flags & Self.blockingFlag != 0)
+        case 2: self = .peerName(cookie: message.cookie)
+        case 3: self = .status
+        default: return nil
+        }
+    }
+
+    public func encoded() -> ControlMessage.Bytes {
+        var message: ControlMessage
+        switch self {
+        case .connect(let address, let blocking):
+            message = ControlMessage(kind: 1)
+            message.address = address
+            if blocking { message.flags |= Self.blockingFlag }
+        case .peerName(let cookie):
+            message = ControlMessage(kind: 2)
+            message.cookie = cookie
+        case .status: message = ControlMessage(kind: 3)
+        }
+        return message.encoded()
+    }
+}
+
+/// The agent's answer to `connect` (the first four) and to `peerName` (the last two).
+public enum ControlResponse: Equatable, Sendable {
+    /// Connect to where the application wanted to go; USL has no part in it.
+    case direct
+    /// Connect the application's socket to this loopback address: the session is open.
+    case leg(AddressBytes)
+    /// The same, but there is no verdict yet: the socket stays in SYN_SENT until there is one.
+    case held(AddressBytes)
+    /// The connection failed with this errno.
+    case refused(Int32)
+    /// The application asked for this address.
+    case asked(AddressBytes)
+    /// No session belongs to that socket.
+    case notMine
+
+    public init?(_ bytes: borrowing Span<UInt8>) {
+        guard let message = ControlMessage(bytes) else { return nil }
+        switch (message.kind, message.address) {
+        case (65, _): self = .direct
+        case (66, .some(let address)): self = .leg(address)
+        case (67, .some(let address)): self = .held(address)
+        case (68, _) where message.code > 0: self = .refused(message.code)
+        case (69, .some(let address)): self = .asked(address)
+        case (70, _): self = .notMine
+        default: return nil
+        }
+    }
+
+    public func encoded() -> ControlMessage.Bytes {
+        var message: ControlMessage
+        switch self {
+        case .direct: message = ControlMessage(kind: 65)
+        case .leg(let address):
+            message = ControlMessage(kind: 66)
+            message.address = address
+        case .held(let address):
+            message = ControlMessage(kind: 67)
+            message.address = address
+        case .refused(let code):
+            message = ControlMessage(kind: 68)
+            message.code = code
+        case .asked(let address):
+            message = ControlMessage(kind: 69)
+            message.address = address
+        case .notMine: message = ControlMessage(kind: 70)
+        }
+        return message.encoded()
+    }
+}

@@ -1,0 +1,110 @@
+import CLinux
+
+/// How a question to the agent ended.
+enum AgentAnswer {
+    case response(ControlResponse)
+    /// No agent there, or it went away before it answered: carry on as if USL were not installed.
+    case unreachable
+    /// The agent is alive and silent.
+    case timedOut
+}
+
+/// The longest wait for an agent, in milliseconds. It answers within its grace time of 200 ms; only a stopped agent
+/// takes longer.
+private let patience: Int64 = 10_000
+
+/// Asks the agent over a connection of its own, and waits for the answer. Safe in signal handlers and after vfork(2):
+/// system calls and the stack only.
+///
+/// - Parameters:
+///   - passing: a descriptor to send along, if not negative.
+///   - interrupted: set when a signal handler ran meanwhile.
+func askAgent(_ request: ControlRequest, passing descriptor: Int32, interrupted: inout Bool) -> AgentAnswer {
+    let control = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard control >= 0 else { return .unreachable }
+    defer { _ = close(control) }
+    let deadline = now() + patience
+    guard reach(agentAddress, on: control), send(request, passing: descriptor, over: control) else {
+        return .unreachable
+    }
+    return answer(on: control, by: deadline, interrupted: &interrupted)
+}
+
+private func reach(_ address: sockaddr_un, on control: Int32) -> Bool {
+    // A full backlog makes connect(2) wait; this bounds it (unix(7)).
+    var limit = timeval(tv_sec: Int(patience / 1000), tv_usec: 0)
+    _ = setsockopt(control, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    return withUnsafePointer(to: address) {
+        let address = UnsafeRawPointer($0).assumingMemoryBound(to: sockaddr.self)
+        // Past our own hook.
+        var result = usl_connect(control, address, socklen_t(MemoryLayout<sockaddr_un>.size))
+        while result < 0, usl_errno() == EINTR {
+            result = usl_connect(control, address, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+        return result == 0
+    }
+}
+
+private func send(_ request: ControlRequest, passing descriptor: Int32, over control: Int32) -> Bool {
+    var bytes = request.encoded()
+    // CMSG_SPACE(sizeof(int)) on 64-bit Linux, aligned as cmsg(3) wants it.
+    var room: (UInt64, UInt64, UInt64) = (0, 0, 0)
+    return withUnsafeMutableBytes(of: &bytes) { payload in
+        withUnsafeMutableBytes(of: &room) { room in
+            var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
+            return withUnsafeMutablePointer(to: &vector) { vector in
+                var message = msghdr()
+                message.msg_iov = vector
+                message.msg_iovlen = 1
+                if descriptor >= 0 {
+                    message.msg_control = room.baseAddress
+                    message.msg_controllen = room.count
+                    guard let header = usl_cmsg_firsthdr(&message), let data = usl_cmsg_data(header) else {
+                        return false
+                    }
+                    header.pointee.cmsg_level = SOL_SOCKET
+                    header.pointee.cmsg_type = Int32(SCM_RIGHTS)
+                    header.pointee.cmsg_len = usl_cmsg_len(MemoryLayout<Int32>.size)
+                    UnsafeMutableRawPointer(data).storeBytes(of: descriptor, as: Int32.self)
+                }
+                var sent = sendmsg(control, &message, Int32(MSG_NOSIGNAL))
+                while sent < 0, usl_errno() == EINTR { sent = sendmsg(control, &message, Int32(MSG_NOSIGNAL)) }
+                return sent == payload.count
+            }
+        }
+    }
+}
+
+private func answer(on control: Int32, by deadline: Int64, interrupted: inout Bool) -> AgentAnswer {
+    var bytes = ControlMessage.Bytes(repeating: 0)
+    var filled = 0
+    while filled < ControlMessage.size {
+        let remaining = deadline - now()
+        guard remaining > 0 else { return .timedOut }
+        var ready = pollfd(fd: control, events: Int16(POLLIN), revents: 0)
+        let count = poll(&ready, 1, Int32(remaining))
+        if count < 0 {
+            guard usl_errno() == EINTR else { return .unreachable }
+            interrupted = true
+            continue
+        }
+        guard count > 0 else { return .timedOut }
+        let received = withUnsafeMutableBytes(of: &bytes) {
+            recv(control, $0.baseAddress! + filled, $0.count - filled, Int32(MSG_DONTWAIT))
+        }
+        if received > 0 {
+            filled += received
+        } else if received == 0 || (usl_errno() != EINTR && usl_errno() != EAGAIN) {
+            return .unreachable
+        }
+    }
+    guard let response = ControlResponse(bytes.span) else { return .unreachable }
+    return .response(response)
+}
+
+/// Milliseconds of `CLOCK_MONOTONIC`.
+private func now() -> Int64 {
+    var time = timespec()
+    _ = clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}

@@ -1,0 +1,1 @@
+../Interception/ControlMessage.swift

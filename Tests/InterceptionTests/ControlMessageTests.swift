@@ -1,0 +1,63 @@
+import Testing
+
+@testable import Interception
+
+@Suite struct ControlMessageTests {
+    static let address = AddressBytes(count: 28) { UInt8($0 + 1) }!
+
+    @Test(arguments: [
+        ControlRequest.connect(to: address, blocking: true), .connect(to: address, blocking: false),
+        .peerName(cookie: 0x8000_0000_0000_0001), .status,
+    ])
+    func requestsSurviveTheWire(request: ControlRequest) {
+        #expect(ControlRequest(request.encoded().span) == request)
+    }
+
+    @Test(arguments: [
+        ControlResponse.direct, .leg(address), .held(AddressBytes(count: 16) { UInt8($0) }!), .refused(111),
+        .asked(address), .notMine,
+    ])
+    func responsesSurviveTheWire(response: ControlResponse) {
+        #expect(ControlResponse(response.encoded().span) == response)
+    }
+
+    @Test func everyOtherLengthIsRefused() {
+        for length in 0..<200 where length != ControlMessage.size {
+            let bytes = [UInt8](repeating: 1, count: length)
+            #expect(ControlRequest(bytes.span) == nil)
+            #expect(ControlResponse(bytes.span) == nil)
+        }
+    }
+
+    @Test func anotherVersionIsRefused() {
+        var bytes = ControlRequest.status.encoded()
+        bytes[0] = 2
+        #expect(ControlRequest(bytes.span) == nil)
+    }
+
+    @Test func anAddressIsRequiredAndBounded() {
+        var bytes = ControlRequest.connect(to: Self.address, blocking: true).encoded()
+        bytes[3] = 0
+        #expect(ControlRequest(bytes.span) == nil)
+        bytes[3] = 29
+        #expect(ControlRequest(bytes.span) == nil)
+        bytes[3] = 255
+        #expect(ControlRequest(bytes.span) == nil)
+    }
+
+    @Test func aRefusalHasAnErrno() {
+        #expect(ControlResponse(ControlResponse.refused(0).encoded().span) == nil)
+        #expect(ControlResponse(ControlResponse.refused(-1).encoded().span) == nil)
+    }
+
+    @Test func noBytesTrapADecoder() {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<20_000 {
+            var bytes = (0..<ControlMessage.size).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            bytes[0] = ControlMessage.version
+            bytes[1] &= 0x47
+            _ = ControlRequest(bytes.span)
+            _ = ControlResponse(bytes.span)
+        }
+    }
+}
