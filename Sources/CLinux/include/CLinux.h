@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,11 @@ static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *l
     return (int)syscall(SYS_getpeername, fd, address, length);
 }
 
+// Calls whose address parameter glibc declares as a transparent union, which Swift does not take for a pointer.
+static inline int usl_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }
+static inline int usl_getsockname(int fd, struct sockaddr *address, socklen_t *length) { return getsockname(fd, address, length); }
+static inline int usl_accept(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
+
 // Variadic calls.
 static inline int usl_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
 static inline int usl_ioctl_int(int fd, unsigned long request, int *value) { return ioctl(fd, request, value); }
@@ -82,6 +88,18 @@ static inline int usl_open(const char *path, int flags, mode_t mode) { return op
 static inline int usl_prctl(int option, unsigned long argument) { return prctl(option, argument, 0, 0, 0); }
 static inline int usl_memfd_create(const char *name, unsigned flags) { return memfd_create(name, flags); }
 static inline int usl_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+static inline int usl_pidfd_send_signal(int pidfd, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+// Globals and macros that Swift's concurrency checking or importer does not take.
+static inline char **usl_environ(void) { return environ; }
+static inline void usl_signal_set_default(int signal_number) { signal(signal_number, SIG_DFL); }
+static inline int usl_signal_is_ignored(int signal_number) {
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
 
 // errno is a macro over a thread-local.
 static inline int usl_errno(void) { return errno; }
@@ -94,6 +112,7 @@ static inline int usl_wifsignaled(int status) { return WIFSIGNALED(status); }
 static inline int usl_wtermsig(int status) { return WTERMSIG(status); }
 static inline int usl_wifstopped(int status) { return WIFSTOPPED(status); }
 static inline int usl_wstopsig(int status) { return WSTOPSIG(status); }
+static inline int usl_wcoredump(int status) { return WCOREDUMP(status) != 0; }
 static inline int usl_wifcontinued(int status) { return WIFCONTINUED(status); }
 
 // Control message macros (cmsg(3)).

@@ -1,0 +1,192 @@
+public import CLinux
+public import SystemPackage
+
+/// A child process that was started by `spawn`, and the pidfd through which it is watched and signalled without any
+/// danger that its number meanwhile belongs to another process.
+///
+/// The owner should `wait`: a child that nobody waited for stays a zombie until its parent ends.
+public struct ChildProcess: ~Copyable, Sendable {
+    public let pid: pid_t
+    /// Readable, for poll(2), once the child has ended (pidfd_open(2)). Closed on exec.
+    public let pidfd: Descriptor
+
+    /// The process group that a child starts in.
+    public enum ProcessGroup: Sendable {
+        /// Its parent's.
+        case inherited
+        /// A new one, which it leads.
+        case own
+        /// An existing one of the same session.
+        case joined(pid_t)
+    }
+
+    /// What a child gets that differs from its parent; by default nothing does.
+    public struct Attributes: Sendable {
+        /// `NAME=VALUE` each; nil: the parent's environment.
+        public var environment: [String]?
+        public var workingDirectory: String?
+        /// Descriptors that the child gets under the given numbers, placed in this order (dup2(2)). A descriptor that
+        /// is listed under its own number is passed on although it is closed on exec.
+        public var descriptors: [(source: Int32, target: Int32)] = []
+        public var processGroup = ProcessGroup.inherited
+        /// nil: the calling thread's.
+        public var signalMask: SignalSet?
+        /// Signals that the child handles by default, even where its parent ignores them.
+        public var defaultSignals = SignalSet()
+
+        public init() {}
+    }
+
+    /// Starts a program. It is looked for as execvp(3) does: in `PATH` unless its name has a slash, and what the kernel
+    /// cannot execute is given to `/bin/sh`.
+    ///
+    /// - Parameter arguments: the program's name first; bytes, since arguments and file names need not be UTF-8.
+    /// - Throws: what execvp(3) reports, `noSuchFileOrDirectory` for a program that is not to be found.
+    public static func spawn(
+        _ arguments: [[UInt8]], _ attributes: borrowing Attributes = Attributes()
+    ) throws(Errno) -> ChildProcess {
+        guard let name = arguments.first, !name.isEmpty else { throw .noSuchFileOrDirectory }
+        var denied = false
+        for path in candidates(for: name) {
+            do {
+                return try start(path, arguments, attributes)
+            } catch .execFormatError {
+                let shell = Array("/bin/sh".utf8)
+                return try start(shell, [shell, path] + arguments.dropFirst(), attributes)
+            } catch .permissionDenied {
+                denied = true
+            } catch .noSuchFileOrDirectory {
+            } catch .notDirectory {
+            }
+        }
+        throw denied ? .permissionDenied : .noSuchFileOrDirectory
+    }
+
+    /// Starts a program with the given descriptors as its standard input, output and error (nil: the parent's).
+    public static func spawn(
+        _ arguments: [String], environment: [String]? = nil, workingDirectory: String? = nil,
+        standardInput: Int32? = nil, standardOutput: Int32? = nil, standardError: Int32? = nil,
+        processGroup: ProcessGroup = .inherited
+    ) throws(Errno) -> ChildProcess {
+        var attributes = Attributes()
+        attributes.environment = environment
+        attributes.workingDirectory = workingDirectory
+        attributes.processGroup = processGroup
+        for (source, target) in [(standardInput, 0), (standardOutput, 1), (standardError, 2)] {
+            if let source { attributes.descriptors.append((source, Int32(target))) }
+        }
+        return try spawn(arguments.map { Array($0.utf8) }, attributes)
+    }
+
+    /// Waits until the child has ended, and removes it from the process table. To be called once.
+    @discardableResult
+    public borrowing func wait() throws(Errno) -> ExitStatus {
+        var status: Int32 = 0
+        let pid = self.pid
+        repeat {
+            try retrying { waitpid(pid, &status, 0) }
+        } while ExitStatus(waitStatus: status) == nil
+        return ExitStatus(waitStatus: status)!
+    }
+
+    /// Waits as `wait` does, but not longer than `milliseconds`.
+    ///
+    /// - Returns: nil if the child is still running by then.
+    public borrowing func wait(milliseconds: Int32) throws(Errno) -> ExitStatus? {
+        var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
+        return try retrying { poll(&entry, 1, milliseconds) } == 0 ? nil : try wait()
+    }
+
+    /// Sends a signal; `noSuchProcess` if the child has ended and was waited for.
+    public borrowing func send(signal: Int32) throws(Errno) {
+        try check(usl_pidfd_send_signal(pidfd.number, signal))
+    }
+}
+
+// MARK: - posix_spawn
+
+extension ChildProcess {
+    /// The paths that execvp(3) would try, in order.
+    private static func candidates(for name: [UInt8]) -> [[UInt8]] {
+        let slash = UInt8(ascii: "/")
+        if name.contains(slash) { return [name] }
+        let path = getenv("PATH").map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+        return (path ?? Array("/bin:/usr/bin".utf8))
+            .split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            .map { $0.isEmpty ? Array("./".utf8) + name : $0 + [slash] + name }
+    }
+
+    private static func start(
+        _ path: [UInt8], _ arguments: [[UInt8]], _ attributes: borrowing Attributes
+    ) throws(Errno) -> ChildProcess {
+        var spawnAttributes = posix_spawnattr_t()
+        var actions = posix_spawn_file_actions_t()
+        posix_spawnattr_init(&spawnAttributes)
+        posix_spawn_file_actions_init(&actions)
+        defer {
+            posix_spawnattr_destroy(&spawnAttributes)
+            posix_spawn_file_actions_destroy(&actions)
+        }
+        var mask = (attributes.signalMask ?? .blocked).value
+        var defaults = attributes.defaultSignals.value
+        posix_spawnattr_setsigmask(&spawnAttributes, &mask)
+        posix_spawnattr_setsigdefault(&spawnAttributes, &defaults)
+        var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        switch attributes.processGroup {
+        case .inherited: break
+        case .own:
+            posix_spawnattr_setpgroup(&spawnAttributes, 0)
+            flags |= POSIX_SPAWN_SETPGROUP
+        case .joined(let group):
+            posix_spawnattr_setpgroup(&spawnAttributes, group)
+            flags |= POSIX_SPAWN_SETPGROUP
+        }
+        posix_spawnattr_setflags(&spawnAttributes, Int16(flags))
+        for (source, target) in attributes.descriptors {
+            posix_spawn_file_actions_adddup2(&actions, source, target)
+        }
+        if let directory = attributes.workingDirectory {
+            posix_spawn_file_actions_addchdir_np(&actions, directory)
+        }
+
+        var pid: pid_t = 0
+        // Returns errno instead of setting it.
+        let code = withCStrings(arguments) { arguments in
+            path.withCString { path in
+                guard let environment = attributes.environment else {
+                    return posix_spawn(&pid, path, &actions, &spawnAttributes, arguments, usl_environ())
+                }
+                return withCStrings(environment.map { Array($0.utf8) }) {
+                    posix_spawn(&pid, path, &actions, &spawnAttributes, arguments, $0)
+                }
+            }
+        }
+        guard code == 0 else { throw Errno(rawValue: code) }
+        do {
+            return ChildProcess(pid: pid, pidfd: Descriptor(owning: try check(usl_pidfd_open(pid))))
+        } catch {
+            // Out of descriptors: a child that could not be watched must not run on.
+            kill(pid, SIGKILL)
+            waitpid(pid, nil, 0)
+            throw error
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Calls `body` with these bytes and a NUL after them.
+    fileprivate func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
+        (self + [0]).withUnsafeBufferPointer {
+            $0.withMemoryRebound(to: CChar.self) { body($0.baseAddress!) }
+        }
+    }
+}
+
+/// Calls `body` with a NULL-terminated array of C strings, as execve(2) takes it.
+private func withCStrings<Result>(
+    _ strings: [[UInt8]], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+    let copies = strings.map { $0.withCString { strdup($0) } } + [nil]
+    defer { for copy in copies { free(copy) } }
+    return copies.withUnsafeBufferPointer { body($0.baseAddress!) }
+}
