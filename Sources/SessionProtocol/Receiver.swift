@@ -1,0 +1,104 @@
+/// One direction of a session, as its receiver counts it: delivered ≤ received ≤ promised.
+///
+/// The bytes [delivered, received) are with the driver, on their way to the application's leg.
+struct Receiver: Sendable {
+    /// Acknowledge at once when this much is unacknowledged, or a quarter of the window.
+    static let ackThreshold: UInt64 = 64 * 1024
+    /// Acknowledge this long after the first unacknowledged byte.
+    static let ackDelay = Interval.milliseconds(20)
+    /// A window that is used up faster than this is too small for the path, and doubles.
+    static let windowGrowthPeriod = Interval.milliseconds(200)
+
+    /// Contiguous bytes (and FIN) that this end holds or has delivered.
+    private(set) var received: Position = 0
+    /// Bytes (and FIN) that the leg has taken: what `ack` says.
+    private(set) var delivered: Position = 0
+    /// Where the direction ends, once FIN has come.
+    private(set) var finPosition: Position?
+    /// The highest position that the peer was ever allowed to send below; never retreats.
+    private(set) var promised: Position = Wire.initialWindow
+
+    private var capacity: UInt64
+    private let maximumCapacity: UInt64
+    private var growthStart: (instant: Instant, delivered: Position)?
+    /// What the last frame that left has acknowledged.
+    private(set) var announced: Position = 0
+    private(set) var mustAcknowledge = false
+
+    init(window: UInt64, maximumWindow: UInt64) {
+        capacity = max(window, Wire.initialWindow)
+        maximumCapacity = min(max(maximumWindow, capacity), Wire.maximumWindow)
+    }
+
+    var isDone: Bool { finPosition.map { delivered == $0 + 1 } ?? false }
+    /// FIN is next: every byte before it is in the leg.
+    var finIsDue: Bool { finPosition.map { delivered == $0 } ?? false }
+    var hasUnannounced: Bool { announced < delivered }
+
+    enum Admission: Equatable {
+        /// The bytes from this offset of the piece on are new and in order.
+        case new(skip: Int)
+        case duplicate
+        /// Bytes are missing before these. A sender with one current link never leaves a gap.
+        case gap
+        /// Beyond the window or beyond FIN.
+        case violation
+    }
+
+    /// Judges bytes that arrived at `position`, and counts the new ones as received.
+    mutating func admit(_ count: Int, at position: Position) -> Admission {
+        let (end, overflow) = position.addingReportingOverflow(UInt64(count))
+        guard !overflow, end <= promised else { return .violation }
+        if let fin = finPosition, end > fin { return .violation }
+        guard position <= received else { return .gap }
+        guard end > received else { return .duplicate }
+        let skip = Int(received - position)
+        received = end
+        return .new(skip: skip)
+    }
+
+    mutating func admitFin(at position: Position) -> Admission {
+        if let fin = finPosition { return position == fin ? .duplicate : .violation }
+        guard position >= received else { return .violation }
+        guard position == received else { return .gap }
+        finPosition = position
+        received = position + 1
+        return .new(skip: 0)
+    }
+
+    /// The leg took `count` more bytes.
+    mutating func deliver(_ count: Int, _ now: Instant) {
+        delivered += UInt64(count)
+        precondition(delivered <= (finPosition ?? received), "delivered what was never received")
+        growWindow(now)
+        if delivered - announced >= min(Receiver.ackThreshold, capacity / 4) { mustAcknowledge = true }
+    }
+
+    /// The leg's writing side is shut: FIN is delivered.
+    mutating func deliverFin() {
+        precondition(finIsDue, "FIN before the bytes that precede it")
+        delivered += 1
+        mustAcknowledge = true
+    }
+
+    /// Something that the peer waits for must be acknowledged with the next frame.
+    mutating func requestAcknowledgement() { mustAcknowledge = true }
+
+    /// The window field for a frame that leaves now.
+    mutating func announce() -> UInt16 {
+        announced = delivered
+        mustAcknowledge = false
+        promised = max(promised, delivered + capacity / Wire.windowUnit * Wire.windowUnit)
+        return UInt16(min((promised - delivered) / Wire.windowUnit, UInt64(UInt16.max)))
+    }
+
+    private mutating func growWindow(_ now: Instant) {
+        guard let start = growthStart, now - start.instant < Receiver.windowGrowthPeriod else {
+            growthStart = (now, delivered)
+            return
+        }
+        guard delivered - start.delivered >= capacity, capacity < maximumCapacity else { return }
+        capacity = min(capacity * 2, maximumCapacity)
+        growthStart = (now, delivered)
+    }
+}

@@ -1,0 +1,104 @@
+/// One direction of a session, as its sender counts it: acknowledged ≤ next ≤ end (+ 1 for FIN).
+///
+/// The bytes [acknowledged, end) are in the driver's ring. FIN occupies position `end`.
+struct Sender: Sendable {
+    /// Everything below is delivered: the peer's leg has taken it. The base of the replay buffer.
+    private(set) var acknowledged: Position = 0
+    /// End of the bytes that the application gave.
+    private(set) var end: Position = 0
+    /// The application has finished: FIN occupies the position `end`.
+    private(set) var isFinished = false
+    /// The next position that no link has carried yet.
+    private(set) var next: Position = 0
+    /// The peer takes nothing at or beyond this position yet. FIN needs no window.
+    private(set) var limit: Position = Wire.initialWindow
+    /// What the peer held when it last attached: not worth sending again, but not acknowledged either.
+    private(set) var peerReceived: Position = 0
+    /// Unacknowledged ranges whose link was lost; sent before new data.
+    private(set) var resend = PositionRanges()
+
+    /// The end of this direction, FIN included.
+    var endWithFin: Position { isFinished ? end + 1 : end }
+    var hasUnacknowledged: Bool { acknowledged < endWithFin }
+    /// The peer has everything and knows that it is everything.
+    var isDone: Bool { isFinished && acknowledged == end + 1 }
+
+    mutating func append(_ count: Int) {
+        precondition(!isFinished && count >= 0, "bytes after the end of a direction")
+        end += UInt64(count)
+    }
+
+    mutating func finish() { isFinished = true }
+
+    // MARK: The peer's word
+
+    enum AckResult { case unchanged, advanced, violation }
+
+    /// Takes the peer's acknowledgement and window from any frame, in whatever order frames arrive.
+    mutating func acknowledge(_ position: Position, limit newLimit: Position) -> AckResult {
+        guard position <= next else { return .violation }
+        limit = max(limit, newLimit)
+        guard position > acknowledged else { return .unchanged }
+        acknowledged = position
+        peerReceived = max(peerReceived, position)
+        resend.removeBelow(position)
+        return .advanced
+    }
+
+    /// Takes the peer's state as a link joins; `live` is what links that still live carry.
+    ///
+    /// A received position below the acknowledged one is old news and is clamped (the claim was made before an
+    /// acknowledgement that overtook it). Here, and only here, the window may retreat.
+    mutating func peerAttached(received: Position, limit newLimit: Position, live: PositionRanges) {
+        peerReceived = min(max(received, acknowledged), next)
+        limit = newLimit
+        resend = PositionRanges()
+        resend.insert(peerReceived..<next)
+        resend.remove(live)
+    }
+
+    /// Ranges whose link is gone go back into the resend queue.
+    mutating func requeue(_ carried: PositionRanges) {
+        var lost = carried
+        lost.removeBelow(peerReceived)
+        resend.insert(lost)
+    }
+
+    // MARK: Sending
+
+    enum Segment: Equatable {
+        case bytes(Range<Position>)
+        case fin(Position)
+    }
+
+    /// What goes out next: resends first, then new bytes as far as the peer's window allows, then FIN.
+    mutating func nextSegment(maximum: Int) -> Segment? {
+        if let range = resend.first {
+            if range.lowerBound == end {
+                resend.remove(end..<end + 1)
+                return .fin(end)
+            }
+            let bytes = range.lowerBound..<min(range.upperBound, end, range.lowerBound + UInt64(maximum), limit)
+            guard range.lowerBound < limit, !bytes.isEmpty else { return nil }
+            resend.remove(bytes)
+            return .bytes(bytes)
+        }
+        if next < end {
+            guard next < limit else { return nil }
+            let bytes = next..<min(end, limit, next + UInt64(maximum))
+            next = bytes.upperBound
+            return .bytes(bytes)
+        }
+        if isFinished, next == end {
+            next = end + 1
+            return .fin(end)
+        }
+        return nil
+    }
+
+    /// Something could be sent if a link took it.
+    var hasSegment: Bool {
+        if let range = resend.first { return range.lowerBound == end || range.lowerBound < limit }
+        return next < end ? next < limit : isFinished && next == end
+    }
+}

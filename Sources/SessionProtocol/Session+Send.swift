@@ -1,0 +1,76 @@
+// Frames to the peer.
+
+extension Session {
+    /// The next frame for a link that can take one, or nil. What is returned counts as sent.
+    ///
+    /// Order: handshake, PONG, ABORT, resends, new bytes, FIN, ACK, PING, LEAVE; so that nothing waits behind bytes but
+    /// what rides on them.
+    public mutating func nextFrame(on number: LinkNumber, _ now: Instant, maximumData: Int) -> OutgoingFrame? {
+        guard let index = index(of: number) else { return nil }
+        if !links[index].handshake.isEmpty { return .handshake(links[index].handshake.removeFirst()) }
+        switch links[index].state {
+        case .connecting, .opening, .claiming, .attaching, .retiring: return nil
+        case .joined: return nextLivenessFrame(index, now)
+        case .current: return nextCurrentFrame(index, now, maximumData)
+        case .leaving: return nextLeavingFrame(index)
+        }
+    }
+
+    private mutating func nextCurrentFrame(_ index: Int, _ now: Instant, _ maximumData: Int) -> OutgoingFrame? {
+        if let pong = nextPong(index) { return pong }
+        if let code = abortHere, !links[index].abortSent, !isEnding {
+            links[index].abortSent = true
+            return .header(header(.abort, flags: code, offset: sender.endWithFin))
+        }
+        if !isEnding, let segment = sender.nextSegment(maximum: min(maximumData, Wire.maximumData)) {
+            switch segment {
+            case .bytes(let range):
+                links[index].carried.insert(range)
+                var header = header(.data, offset: range.lowerBound)
+                header.length = UInt32(range.count)
+                return .data(header, range)
+            case .fin(let position):
+                links[index].carried.insert(position..<position + 1)
+                return .header(header(.fin, offset: position))
+            }
+        }
+        if receiver.mustAcknowledge { return .header(header(.ack, offset: sender.next)) }
+        return nextPing(index, now)
+    }
+
+    private mutating func nextLivenessFrame(_ index: Int, _ now: Instant) -> OutgoingFrame? {
+        nextPong(index) ?? nextPing(index, now)
+    }
+
+    private mutating func nextPong(_ index: Int) -> OutgoingFrame? {
+        guard let echo = links[index].owedPong else { return nil }
+        links[index].owedPong = nil
+        return .header(header(.pong, offset: echo))
+    }
+
+    private mutating func nextPing(_ index: Int, _ now: Instant) -> OutgoingFrame? {
+        guard links[index].wantsPing else { return nil }
+        links[index].wantsPing = false
+        return .header(header(.ping, offset: now.nanoseconds))
+    }
+
+    private mutating func nextLeavingFrame(_ index: Int) -> OutgoingFrame? {
+        switch links[index].farewell {
+        case .unsaid where links[index].endsAfterHandshake:
+            links[index].farewell = .ended
+            return .end
+        case .unsaid:
+            links[index].farewell = .said
+            return .header(header(.leave, offset: sender.next))
+        case .said:
+            links[index].farewell = .ended
+            return .end
+        case .ended: return nil
+        }
+    }
+
+    private mutating func header(_ type: FrameType, flags: UInt8 = 0, offset: Position) -> FrameHeader {
+        FrameHeader(
+            type: type, flags: flags, window: receiver.announce(), offset: offset, acknowledged: receiver.delivered)
+    }
+}
