@@ -80,6 +80,9 @@ static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *l
 static inline int usl_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }
 static inline int usl_getsockname(int fd, struct sockaddr *address, socklen_t *length) { return getsockname(fd, address, length); }
 static inline int usl_accept(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
+static inline int usl_accept_from(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+    return accept4(fd, address, length, flags);
+}
 
 // Variadic calls.
 static inline int usl_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }

@@ -1,0 +1,77 @@
+public import CLinux
+import SystemPackage
+
+/// How a link protects what it carries.
+public enum LinkSecurity: Sendable {
+    case plain
+    case tls
+
+    /// What the first byte of a link says of it: `U` begins USL's preface, 0x16 a TLS handshake record (RFC 8446, 5.1).
+    /// Nil: neither, so that the peer speaks something else.
+    public init?(firstByte: UInt8) {
+        switch firstByte {
+        case UInt8(ascii: "U"): self = .plain
+        case 0x16: self = .tls
+        default: return nil
+        }
+    }
+}
+
+/// The byte stream under the frames of one link: a TCP connection now, TLS over one later. An enumeration and not a protocol,
+/// so that reading and writing cost no dynamic dispatch.
+public struct Link: ~Copyable {
+    private enum Carrier: ~Copyable {
+        case plain(TCPSocket)
+    }
+
+    private let carrier: Carrier
+    /// Why the link broke, once it has. The kernel reports a reset once, to a read or a write, and an end of file ever
+    /// after, which would make a broken link look like one that its peer closed.
+    private var failure: Errno?
+
+    /// A link without protection over a connected socket.
+    public init(plain socket: consuming TCPSocket) { carrier = .plain(socket) }
+
+    /// The descriptor to watch; valid while the link lives.
+    public var number: Int32 {
+        switch carrier {
+        case .plain(let socket): socket.number
+        }
+    }
+
+    /// Reads once what has arrived, also after a write has failed: bytes that came before a reset are still there.
+    public mutating func read(into buffer: UnsafeMutableRawBufferPointer) -> TransferResult {
+        let result =
+            switch carrier {
+            case .plain(let socket): socket.receive(into: buffer)
+            }
+        if result == .endOfStream, let failure { return .failed(failure) }
+        return note(result)
+    }
+
+    /// Writes spans one after the other, as far as there is room for them; the bytes counted are no longer needed.
+    ///
+    /// After `wouldBlock` or a count below the whole, an event tells when there is room again.
+    public mutating func write(_ spans: UnsafeBufferPointer<iovec>) -> TransferResult {
+        if let failure { return .failed(failure) }
+        let result =
+            switch carrier {
+            case .plain(let socket): socket.send(spans)
+            }
+        return note(result)
+    }
+
+    /// The socket below, for its addresses, options and counters.
+    public func withSocket<Result, Failure: Error>(
+        _ body: (borrowing TCPSocket) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        switch carrier {
+        case .plain(let socket): try body(socket)
+        }
+    }
+
+    private mutating func note(_ result: TransferResult) -> TransferResult {
+        if case .failed(let code) = result, failure == nil { failure = code }
+        return result
+    }
+}
