@@ -101,3 +101,10 @@ let package = Package(
         .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab"]),
     ]
 )
+
+// CLinux wants glibc's GNU declarations; Clang refuses headers that another module (SwiftGlibc, CSystem) was built from
+// with other feature macros, so every Swift target sees the same ones. SessionProtocol imports nothing, and as a product
+// may not have unsafe flags.
+for target in package.targets where target.type != .system && target.name != "SessionProtocol" {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
+}
