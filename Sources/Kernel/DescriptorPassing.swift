@@ -43,6 +43,8 @@ public enum DescriptorPassing {
             var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
             return try withUnsafeMutablePointer(to: &vector) { (vector) throws(Errno) -> Int in
                 try control.withMessage(vector) { (message) throws(Errno) -> Int in
+                    // Exactly one: a sender of more would leave us with descriptors that nobody closes.
+                    message.pointee.msg_controllen = usl_cmsg_len(MemoryLayout<Int32>.size)
                     let count = try retrying { recvmsg(socket, message, Int32(MSG_CMSG_CLOEXEC)) }
                     var header = usl_cmsg_firsthdr(message)
                     while let current = header {

@@ -1,0 +1,138 @@
+import CLinux
+public import Kernel
+public import SystemPackage
+
+/// The agent's copy of a socket that an application is about to connect.
+///
+/// End it before the answer leaves: as long as the copy exists, the application's close() sends no FIN.
+public struct ApplicationSocket: ~Copyable, Sendable {
+    private let descriptor: Descriptor
+    /// What the application asked for, in its own spelling: possibly an IPv4-mapped IPv6 address.
+    public let destination: SocketAddress
+    /// The kernel's identity of the socket (`SO_COOKIE`), the same in every process that holds it.
+    public let cookie: UInt64
+    /// `AF_INET` or `AF_INET6`.
+    private let family: Int32
+    /// From bind(2): the wildcard and port 0 if the application did not call it.
+    private let bound: SocketAddress
+
+    /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
+    public init(copy descriptor: consuming Descriptor, destination: SocketAddress) throws(Errno) {
+        let number = descriptor.number
+        let family = try SocketOption.read(SOL_SOCKET, SO_DOMAIN, of: number, initial: Int32(0))
+        let cookie = try SocketOption.read(SOL_SOCKET, SO_COOKIE, of: number, initial: UInt64(0))
+        guard family == destination.family else { throw .addressFamilyNotSupported }
+        bound = try LegSocket.localAddress(of: number)
+        self.family = family
+        self.cookie = cookie
+        self.destination = destination
+        self.descriptor = descriptor
+    }
+
+    /// Why this connection can not run over a leg on loopback; nil if it can.
+    ///
+    /// - Parameter network: the agent's own, from `NetworkNamespace.own()`.
+    public borrowing func obstacle(network: NetworkNamespace?) -> Obstacle? {
+        let number = descriptor.number
+        let ip = Int32(IPPROTO_IP)
+        let ipv6 = Int32(IPPROTO_IPV6)
+        if let network, let other = NetworkNamespace(of: number), other != network { return .otherNetwork }
+        if destination.isLinkLocal || bound.isLinkLocal { return .linkLocal }
+        if destination.isWildcard || destination.isMulticast { return .notOneHost }
+        if let device = boundDevice() { return .boundToDevice(device) }
+        if bound.unmapped.isLoopback && !destination.isLoopback { return .boundToLoopback }
+        if let minimum = try? SocketOption.read(ip, IP_MINTTL, of: number, initial: Int32(0)), minimum > 0 {
+            return .minimumTTL
+        }
+        guard family == AF_INET6 else { return nil }
+        if let minimum = try? SocketOption.read(ipv6, IPV6_MINHOPCOUNT, of: number, initial: Int32(0)), minimum > 0 {
+            return .minimumTTL
+        }
+        if isMapped, (try? SocketOption.read(ipv6, IPV6_V6ONLY, of: number, initial: Int32(0))) != 0 {
+            return .v6OnlyToMapped
+        }
+        if !bound.isWildcard, (bound.unmapped.family == AF_INET) != isMapped { return .otherFamilyBound }
+        return nil
+    }
+
+    /// Gives the socket the local address that it would have had without USL, as far as the application has not done so,
+    /// so that its getsockname(2) is right and its leg can be recognised; and readies it for loopback.
+    ///
+    /// - Returns: the address from which the leg will come, never IPv4-mapped.
+    public borrowing func prepareLeg() throws(Errno) -> SocketAddress {
+        SocketOption.setReno(of: descriptor.number)
+        let loopback = SocketAddress.loopback(like: destination.unmapped.host, port: bound.port)
+        if bound.port != 0 {
+            // On loopback, the kernel fills a wildcard in with the loopback address.
+            return bound.isWildcard ? loopback : bound.unmapped
+        }
+        if !bound.isWildcard { return try bindPort(at: bound) }
+        // A wrong local address is better than no connection: no route, or no free port at that address.
+        if let source = try? naturalSource(), let local = try? bindPort(at: source) { return local }
+        return try bindPort(at: loopback)
+    }
+
+    /// `leg` in the spelling that this socket can connect to.
+    public borrowing func spelling(of leg: SocketAddress) -> SocketAddress {
+        isMapped ? leg.mapped : leg
+    }
+
+    /// The family of the leg: IPv4 also for an IPv4-mapped destination.
+    public var legFamily: Int32 { destination.unmapped.family }
+
+    private var isMapped: Bool { destination.unmapped.family != destination.family }
+
+    /// The source address that the kernel's routes choose for the destination. Nothing is sent.
+    private borrowing func naturalSource() throws(Errno) -> SocketAddress {
+        let target = destination.unmapped
+        let probe = Descriptor(
+            owning: try check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+        let number = probe.number
+        try target.withSockaddr { (pointer, length) throws(Errno) in
+            _ = try check(usl_connect(number, pointer, length))
+        }
+        return try LegSocket.localAddress(of: number)
+    }
+
+    /// Binds to a free port of `address`, now: `IP_BIND_ADDRESS_NO_PORT` would leave the choice to connect(2).
+    private borrowing func bindPort(at address: SocketAddress) throws(Errno) -> SocketAddress {
+        let number = descriptor.number
+        let later = try SocketOption.read(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, initial: Int32(0))
+        if later != 0 {
+            try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: Int32(0))
+        }
+        defer {
+            if later != 0 {
+                try? SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: later)
+            }
+        }
+        let wanted = spelling(of: address.unmapped.with(port: 0))
+        return try LegSocket.bind(number, to: wanted).unmapped
+    }
+
+    /// The interface of `SO_BINDTODEVICE`.
+    private borrowing func boundDevice() -> String? {
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        var length = socklen_t(name.count)
+        guard getsockopt(descriptor.number, SOL_SOCKET, SO_BINDTODEVICE, &name, &length) == 0, length > 1 else {
+            return nil
+        }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}
+
+extension SocketAddress {
+    /// `::ffff:a.b.c.d` for an IPv4 address (RFC 4291, 2.5.5.2), else the address itself.
+    fileprivate var mapped: SocketAddress {
+        guard case .v4(let address) = host else { return self }
+        return SocketAddress(host: .v6(high: 0, low: 0xffff << 32 | UInt64(address), scope: 0), port: port)
+    }
+
+    /// Multicast, or IPv4's limited broadcast.
+    fileprivate var isMulticast: Bool {
+        switch unmapped.host {
+        case .v4(let address): address >> 28 == 0xe || address == .max
+        case .v6(let high, _, _): high >> 56 == 0xff
+        }
+    }
+}

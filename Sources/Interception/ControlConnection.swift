@@ -1,0 +1,75 @@
+public import CLinux
+public import Kernel
+public import SystemPackage
+
+/// One client of the control socket, seen from either end. Never blocks.
+public struct ControlConnection: ~Copyable, Sendable {
+    /// Who is at the other end, as the kernel saw it at connect(2) (`SO_PEERCRED`).
+    public struct Peer: Sendable {
+        /// 0 if it is outside this process's PID namespace.
+        public let process: pid_t
+        public let user: uid_t
+    }
+
+    /// What a client sent.
+    public enum Incoming: ~Copyable {
+        /// Nothing yet.
+        case nothing
+        /// The client has gone.
+        case end
+        case request(ControlRequest, socket: Descriptor?)
+        /// Not a request of this version. Close the connection.
+        case malformed
+    }
+
+    /// Readable when a request or an answer has arrived.
+    public let descriptor: Descriptor
+    public let peer: Peer
+
+    init(adopting descriptor: consuming Descriptor) throws(Errno) {
+        let credentials = try SocketOption.read(SOL_SOCKET, SO_PEERCRED, of: descriptor.number, initial: ucred())
+        peer = Peer(process: credentials.pid, user: credentials.uid)
+        self.descriptor = descriptor
+    }
+
+    /// Connects to the control socket at `path`. `ECONNREFUSED`: its owner is dead. `EAGAIN`: its backlog is full.
+    public init(path: String) throws(Errno) {
+        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let descriptor = Descriptor(owning: try check(socket(AF_UNIX, Int32(type), 0)))
+        let number = descriptor.number
+        try withUnixAddress(path) { (address, length) throws(Errno) in
+            _ = try retrying { usl_connect(number, address, length) }
+        }
+        try self.init(adopting: descriptor)
+    }
+
+    /// The client's request. The library sends it in one piece, so a shorter one is malformed.
+    public borrowing func receive() throws(Errno) -> Incoming {
+        do {
+            guard
+                var received = try DescriptorPassing.receive(
+                    capacity: ControlMessage.size, over: descriptor.number)
+            else { return .end }
+            guard let request = ControlRequest(received.bytes.span) else { return .malformed }
+            return .request(request, socket: received.descriptor.take())
+        } catch .wouldBlock {
+            return .nothing
+        }
+    }
+
+    /// Answers `connect` or `peerName`; the message always fits into an empty socket.
+    public borrowing func send(_ response: ControlResponse) throws(Errno) {
+        try send(response.encoded())
+    }
+
+    /// Asks for the status; the answer is what can be read until end of file.
+    public borrowing func requestStatus() throws(Errno) { try send(ControlRequest.status.encoded()) }
+
+    private borrowing func send(_ message: ControlMessage.Bytes) throws(Errno) {
+        let bytes = [UInt8](unsafeUninitializedCapacity: ControlMessage.size) { room, count in
+            for index in message.indices { room.initializeElement(at: index, to: message[index]) }
+            count = ControlMessage.size
+        }
+        try DescriptorPassing.send(bytes, over: descriptor.number)
+    }
+}

@@ -1,0 +1,54 @@
+import CLinux
+import Kernel
+public import SystemPackage
+
+/// What a program needs in its environment so that its connections are intercepted.
+public struct LaunchEnvironment: Sendable {
+    /// The preload library.
+    public let library: String
+
+    /// Finds the preload library of this installation: `../lib/usl/libusl.so` from the directory of the executable.
+    public init() throws(LaunchEnvironmentError) {
+        guard let executable = linkTarget("/proc/self/exe") else { throw .noProc }
+        let bin = executable[..<(executable.lastIndex(of: "/") ?? executable.startIndex)]
+        let prefix = bin[..<(bin.lastIndex(of: "/") ?? bin.startIndex)]
+        try self.init(library: prefix + "/lib/usl/libusl.so")
+    }
+
+    init(library: String) throws(LaunchEnvironmentError) {
+        guard access(library, R_OK) == 0 else {
+            throw .libraryMissing(path: library, code: Errno(rawValue: usl_errno()))
+        }
+        guard !library.contains(where: Self.separates) else { throw .unusablePath(library) }
+        self.library = library
+    }
+
+    /// `environment`, entries `NAME=VALUE`, with the library first in `LD_PRELOAD` and `USL_AGENT` set.
+    ///
+    /// - Parameter agent: the path of the agent's control socket.
+    public func applied(to environment: [String], agent: String) -> [String] {
+        let others = environment.last { $0.hasPrefix("LD_PRELOAD=") }?.dropFirst("LD_PRELOAD=".count) ?? ""
+        let libraries =
+            [library] + others.split(whereSeparator: Self.separates).map(String.init).filter { $0 != library }
+        let rest = environment.filter { !$0.hasPrefix("LD_PRELOAD=") && !$0.hasPrefix("USL_AGENT=") }
+        return rest + ["LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent]
+    }
+
+    /// Both separate libraries in `LD_PRELOAD`, and neither can be escaped (ld.so(8)).
+    private static func separates(_ character: Character) -> Bool { character == ":" || character == " " }
+}
+
+/// Why programs cannot be intercepted from this installation.
+public enum LaunchEnvironmentError: Error, CustomStringConvertible, Sendable {
+    case noProc
+    case libraryMissing(path: String, code: Errno)
+    case unusablePath(String)
+
+    public var description: String {
+        switch self {
+        case .noProc: "cannot read /proc/self/exe; is /proc mounted?"
+        case .libraryMissing(let path, let code): "cannot read the preload library \(path): \(code.description)"
+        case .unusablePath(let path): "LD_PRELOAD cannot hold '\(path)': its path has a space or a colon"
+        }
+    }
+}
