@@ -110,7 +110,7 @@ public final class Host: Sendable {
 
     /// What a program that has ended left behind.
     public struct Outcome: Sendable {
-        public let status: ExitStatus
+        public let status: Termination
         public let output: String
         public let errors: String
         public let duration: Duration

@@ -77,7 +77,7 @@ public final class Lab: Sendable {
         // The bucket holds 5 ms, and never less than the largest packet, so that none is too large to pass.
         let burst = max(rate.bitsPerSecond / 8 / 200, 70_000)
         for (place, device) in [(router, interface), (host, "eth0")] {
-            let bucket = ["rate", "\(rate.bitsPerSecond)bit", "burst", "\(burst)", "latency", "50ms"]
+            let bucket = ["rate", "\(rate.bitsPerSecond)bit", "burst", "\(burst)", "latency", "20ms"]
             try place.configure(.tc, ["qdisc", "add", "dev", device, "root", "tbf"] + bucket)
         }
     }

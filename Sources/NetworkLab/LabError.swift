@@ -5,7 +5,7 @@ public enum LabError: Error, Sendable, CustomStringConvertible {
     /// A program that the lab needs is not installed.
     case missingTool(Tool)
     /// A program that had to succeed did not.
-    case failed(command: [String], status: ExitStatus, errors: String)
+    case failed(command: [String], status: Termination, errors: String)
     /// Something did not happen in time.
     case deadline(waitingFor: String, limit: Duration)
     /// A system call failed.
@@ -23,7 +23,7 @@ public enum LabError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-extension ExitStatus {
+extension Termination {
     var text: String {
         switch self {
         case .exited(let status): "exited with status \(status)"

@@ -12,7 +12,7 @@ public final class LabProcess: Sendable {
     private let launcher: ChildProcess
     private let output: Capture
     private let errors: Capture
-    private let termination = Mutex<ExitStatus?>(nil)
+    private let termination = Mutex<Termination?>(nil)
 
     /// Starts `launch`, which shall be known as `command`.
     init(
@@ -44,7 +44,7 @@ public final class LabProcess: Sendable {
     public var standardError: String { String(decoding: errors.contents(), as: UTF8.self) }
 
     /// How the program ended, or nil while it runs.
-    public var ended: ExitStatus? {
+    public var ended: Termination? {
         termination.withLock { termination in
             // The launcher is waited for here alone, so this cannot fail.
             if termination == nil { termination = try? launcher.wait(milliseconds: 0) }
@@ -56,7 +56,7 @@ public final class LabProcess: Sendable {
     ///
     /// - Throws: `LabError.deadline` when it still runs after `limit`; it goes on running.
     @discardableResult
-    public func wait(_ limit: Duration) throws(LabError) -> ExitStatus {
+    public func wait(_ limit: Duration) throws(LabError) -> Termination {
         let end = ContinuousClock.now + limit
         while true {
             if let ended { return ended }
@@ -83,7 +83,7 @@ public final class LabProcess: Sendable {
 
     /// Ends the program, with SIGTERM first and with SIGKILL when that has not helped after `grace`.
     @discardableResult
-    public func terminate(grace: Duration = .seconds(5)) -> ExitStatus? {
+    public func terminate(grace: Duration = .seconds(5)) -> Termination? {
         signal(SIGTERM)
         if let termination = try? wait(grace) { return termination }
         signal(SIGKILL)
