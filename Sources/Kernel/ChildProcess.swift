@@ -20,7 +20,7 @@ public struct ChildProcess: ~Copyable, Sendable {
         case joined(pid_t)
     }
 
-    /// What a child gets that differs from its parent; by default nothing does.
+    /// What a child gets that its parent has not, or not so.
     public struct Attributes: Sendable {
         /// `NAME=VALUE` each; nil: the parent's environment.
         public var environment: [String]?
@@ -29,8 +29,9 @@ public struct ChildProcess: ~Copyable, Sendable {
         /// is listed under its own number is passed on although it is closed on exec.
         public var descriptors: [(source: Int32, target: Int32)] = []
         public var processGroup = ProcessGroup.inherited
-        /// nil: the calling thread's.
-        public var signalMask: SignalSet?
+        /// Signals that start out blocked. None by default, and not what the calling thread has blocked: threads of a
+        /// pool block everything, and a child that inherited that could not be interrupted.
+        public var signalMask = SignalSet()
         /// Signals that the child handles by default, even where its parent ignores them.
         public var defaultSignals = SignalSet()
 
@@ -80,19 +81,19 @@ public struct ChildProcess: ~Copyable, Sendable {
 
     /// Waits until the child has ended, and removes it from the process table. To be called once.
     @discardableResult
-    public borrowing func wait() throws(Errno) -> ExitStatus {
+    public borrowing func wait() throws(Errno) -> Termination {
         var status: Int32 = 0
         let pid = self.pid
         repeat {
             try retrying { waitpid(pid, &status, 0) }
-        } while ExitStatus(waitStatus: status) == nil
-        return ExitStatus(waitStatus: status)!
+        } while Termination(waitStatus: status) == nil
+        return Termination(waitStatus: status)!
     }
 
     /// Waits as `wait` does, but not longer than `milliseconds`.
     ///
     /// - Returns: nil if the child is still running by then.
-    public borrowing func wait(milliseconds: Int32) throws(Errno) -> ExitStatus? {
+    public borrowing func wait(milliseconds: Int32) throws(Errno) -> Termination? {
         var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
         return try retrying { poll(&entry, 1, milliseconds) } == 0 ? nil : try wait()
     }
@@ -127,7 +128,7 @@ extension ChildProcess {
             posix_spawnattr_destroy(&spawnAttributes)
             posix_spawn_file_actions_destroy(&actions)
         }
-        var mask = (attributes.signalMask ?? .blocked).value
+        var mask = attributes.signalMask.value
         var defaults = attributes.defaultSignals.value
         posix_spawnattr_setsigmask(&spawnAttributes, &mask)
         posix_spawnattr_setsigdefault(&spawnAttributes, &defaults)

@@ -1,13 +1,13 @@
 import CLinux
 
 /// How a process ended.
-public enum ExitStatus: Hashable, Sendable {
+public enum Termination: Hashable, Sendable {
     /// It called `exit` with this status, 0 to 255.
     case exited(UInt8)
     /// This signal killed it.
     case signaled(Int32)
 
-    public static let success = ExitStatus.exited(0)
+    public static let success = Termination.exited(0)
 
     /// Decodes a status of waitpid(2); nil if the process has only stopped or continued.
     public init?(waitStatus: Int32) {
