@@ -104,6 +104,11 @@ static inline int usl_signal_is_ignored(int signal_number) {
     return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
+// Signal codes (sigaction(2)): an enumeration without a type, whose members Swift hides.
+static inline int usl_si_user(void) { return SI_USER; }
+static inline int usl_si_queue(void) { return SI_QUEUE; }
+static inline int usl_si_tkill(void) { return SI_TKILL; }
+
 // errno is a macro over a thread-local.
 static inline int usl_errno(void) { return errno; }
 static inline void usl_set_errno(int value) { errno = value; }
