@@ -157,7 +157,8 @@ public final class EventLoop {
         tasks = []
     }
 
-    private func turn() {
+    /// Waits for events once, and serves everything that is due.
+    func turn() {
         let count = epoll.wait(timeout: timeUntilWake())
         refreshNow()
         for index in 0..<count {

@@ -10,14 +10,13 @@ public final class LoopThread: Sendable {
 
     /// Starts the thread. It blocks all signals, so that they reach whoever waits for them, except those that report a fault of
     /// the thread itself.
-    fileprivate init(name: String, body: ThreadBody) throws(Errno) {
+    fileprivate init(body: ThreadBody) throws(Errno) {
         mailbox = body.loop.mailbox
-        var blocked = sigset_t()
-        var previous = sigset_t()
-        sigfillset(&blocked)
-        for signal in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { sigdelset(&blocked, signal) }
-        pthread_sigmask(SIG_SETMASK, &blocked, &previous)
-        defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+        let previous = SignalSet.blocked
+        var mask = SignalSet.all
+        for signal in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { mask.remove(signal) }
+        mask.setAsMask()
+        defer { previous.setAsMask() }
 
         var thread = pthread_t()
         let context = Unmanaged.passRetained(body)
@@ -31,8 +30,6 @@ public final class LoopThread: Sendable {
             context.release()
             throw Errno(rawValue: status)
         }
-        // A name is at most 15 bytes (pthread_setname_np(3)); a longer one would be refused.
-        pthread_setname_np(thread, String(decoding: name.utf8.prefix(15), as: UTF8.self))
         self.thread = thread
     }
 
@@ -42,15 +39,19 @@ public final class LoopThread: Sendable {
 
 /// What a new thread takes over from the one that made it.
 private final class ThreadBody {
+    let name: String
     let loop: EventLoop
     let setup: @Sendable (EventLoop) -> Void
 
-    init(loop: EventLoop, setup: @escaping @Sendable (EventLoop) -> Void) {
+    init(name: String, loop: EventLoop, setup: @escaping @Sendable (EventLoop) -> Void) {
+        self.name = name
         self.loop = loop
         self.setup = setup
     }
 
     func run() {
+        // A name is at most 15 bytes (pthread_setname_np(3)); a longer one would be refused.
+        pthread_setname_np(pthread_self(), String(decoding: name.utf8.prefix(15), as: UTF8.self))
         setup(loop)
         loop.run()
     }
@@ -63,6 +64,6 @@ extension EventLoop {
     public static func start(
         name: String, arena limits: ArenaLimits, _ setup: @escaping @Sendable (EventLoop) -> Void
     ) throws(Errno) -> LoopThread {
-        try LoopThread(name: name, body: ThreadBody(loop: EventLoop(arena: limits), setup: setup))
+        try LoopThread(body: ThreadBody(name: name, loop: EventLoop(arena: limits), setup: setup))
     }
 }

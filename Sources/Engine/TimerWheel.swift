@@ -44,7 +44,6 @@ struct TimerWheel {
     private var firstFree = Node.nowhere
     /// Every timer of this tick and earlier ones has been handed out, but for those still in this tick's slot.
     private var current: UInt64
-    private(set) var count = 0
 
     init(now: Instant) {
         current = now.nanoseconds / Self.nanosecondsPerTick
@@ -59,7 +58,6 @@ struct TimerWheel {
         nodes[Int(index)].handler = handler
         nodes[Int(index)].tick = max(quotient + (remainder == 0 ? 0 : 1), current + 1)
         link(index)
-        count += 1
         return TimerToken(index: index, generation: nodes[Int(index)].generation)
     }
 
@@ -158,7 +156,6 @@ struct TimerWheel {
         nodes[Int(index)].generation &+= 1
         nodes[Int(index)].next = firstFree
         firstFree = index
-        count -= 1
         return handler
     }
 }

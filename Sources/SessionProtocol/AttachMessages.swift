@@ -32,7 +32,10 @@ public struct AttachClaim: Equatable, Sendable {
             frame: writer.finish(header, trailing: ItemType.proofItemLength))
     }
 
-    static func decode(_ header: FrameHeader, _ payload: [UInt8]) throws(FrameError) -> Unverified<AttachClaim> {
+    /// Takes an ATTACH or ATTACHED apart, for an acceptor that does not know yet which session it is about.
+    public static func decode(
+        _ header: FrameHeader, _ payload: [UInt8]
+    ) throws(FrameError) -> Unverified<AttachClaim> {
         let type = header.type
         let role: Role = type == .attach ? .opener : .acceptor
         var reader = ItemReader(payload, of: type)

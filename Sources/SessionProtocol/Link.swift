@@ -32,6 +32,9 @@ struct Link: Sendable {
     var owedPong: UInt64?
     var wantsPing = false
     var abortSent = false
+    /// Set as the link becomes current, until a frame has left on it. The opener's first frame tells the acceptor so;
+    /// and either end's last acknowledgement may have left on a link that was dead already.
+    var owesFrame = false
     /// Nothing more is sent behind the handshake frames: the last of them is GONE, or the peer has said LEAVE.
     var endsAfterHandshake = false
     var farewell = Farewell.unsaid

@@ -84,10 +84,16 @@ struct Receiver: Sendable {
     /// Something that the peer waits for must be acknowledged with the next frame.
     mutating func requestAcknowledgement() { mustAcknowledge = true }
 
-    /// The window field for a frame that leaves now.
+    /// The window field for a frame that leaves now on a link where the peer will read it.
     mutating func announce() -> UInt16 {
         announced = delivered
         mustAcknowledge = false
+        return promise()
+    }
+
+    /// The window field for a claim. Nobody may ever read a claim, or the wrong one: whoever replays an old ATTACH is
+    /// told the window too. So whatever the peer has yet to be told is still to be told.
+    mutating func promise() -> UInt16 {
         promised = max(promised, delivered + capacity / Wire.windowUnit * Wire.windowUnit)
         return UInt16(min((promised - delivered) / Wire.windowUnit, UInt64(UInt16.max)))
     }

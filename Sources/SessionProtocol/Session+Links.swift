@@ -18,15 +18,19 @@ extension Session {
     }
 
     /// The transport connection is gone, or was never had. Nothing that it carried is lost (rule 2).
-    public mutating func linkLost(_ number: LinkNumber, _ failure: LinkFailure, _ now: Instant) {
-        guard let index = index(of: number) else { return }
+    ///
+    /// - Returns: false when the link was on its way out anyway.
+    @discardableResult
+    public mutating func linkLost(_ number: LinkNumber, _ failure: LinkFailure, _ now: Instant) -> Bool {
+        guard let index = index(of: number) else { return false }
         let link = links.remove(at: index)
         emit(.close(number))
-        guard !isOver, !link.isRetired else { return }
+        guard !isOver, !link.isRetired else { return false }
         sender.requeue(link.carried)
         lastFailure = failure
         noteSuspension(now)
         dialIfNeeded(now)
+        return true
     }
 
     // MARK: Opening
@@ -74,6 +78,10 @@ extension Session {
             return
         }
         if claim.isStale {
+            guard claim.epoch < .max else {
+                linkLost(number, .unproven, now)
+                return
+            }
             lastEpoch = max(lastEpoch, claim.epoch)
             links[index].state = .claiming
             emit(.attach(number))
@@ -113,16 +121,34 @@ extension Session {
         guard epochs.accept(claim.epoch) else {
             return .stale(self.claim(link: claim.link, epoch: epochs.highest, isStale: true))
         }
-        guard take(claim, now) else { return .gone(epitaph ?? goneMessage(.violation)) }
+        // The claim may hold the last acknowledgement that the session waited for.
+        guard take(claim, now), !isOver else { return .gone(epitaph ?? goneMessage(.violation)) }
         // A number serves one link only; an opener that reuses one is broken.
         guard index(of: claim.link) == nil || claim.link == old else { return .gone(goneMessage(.violation)) }
         timers[.confirmation] = nil
         if let old { links.removeAll { $0.number == old } }
+        makeRoomForLink()
         sender.peerAttached(received: claim.received, limit: claim.limit, live: carriedByLiveLinks)
         links.append(Link(number: claim.link, state: .joined, decoder: decoder, now: now))
         noteJoined(now)
         reconnects += 1
         return .joined(self.claim(link: claim.link, epoch: claim.epoch))
+    }
+
+    /// An opener whose links die unseen leaves them behind here; the oldest makes room.
+    private mutating func makeRoomForLink() {
+        guard links.count >= Session.maximumLinks else { return }
+        guard let oldest = links.first(where: { $0.state != .current }) else { return }
+        emit(.close(oldest.number))
+        links.removeAll { $0.number == oldest.number }
+    }
+
+    /// A link that has carried OPEN attaches like any other, with a decoder that goes on where it is.
+    public mutating func rejoin(
+        _ attach: Verified<AttachClaim>, on number: LinkNumber, _ now: Instant
+    ) -> Joining {
+        guard let index = index(of: number) else { return .gone(goneMessage(.unknown)) }
+        return join(attach, links[index].decoder, replacing: number, now)
     }
 
     // MARK: Becoming current
@@ -139,13 +165,10 @@ extension Session {
         links[index].state = .current
         links[index].handshakeDeadline = nil
         links[index].lastHeard = now
+        links[index].owesFrame = true
         armHandshakeTimer()
         if timers[.idle] == nil { timers[.idle] = now + Session.idlePing }
-        if role == .opener {
-            // The first frame after OPENED or ATTACHED tells the acceptor that the link is current.
-            receiver.requestAcknowledgement()
-            noteJoined(now)
-        }
+        if role == .opener { noteJoined(now) }
     }
 
     // MARK: Dialling
@@ -204,7 +227,7 @@ extension Session {
     private mutating func claim(link: LinkNumber, epoch: Epoch, isStale: Bool = false) -> AttachClaim {
         AttachClaim(
             role: role, session: id, link: link, epoch: epoch, received: receiver.received,
-            acknowledged: receiver.delivered, window: receiver.announce(), isStale: isStale)
+            acknowledged: receiver.delivered, window: receiver.promise(), isStale: isStale)
     }
 
     /// Checks and takes the positions of a proven claim (rule 3); false when that has ended the session.

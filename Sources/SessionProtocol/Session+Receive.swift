@@ -58,7 +58,10 @@ extension Session {
                 return .linkFailed(.frame(error))
             }
         case (.joined, .attach), (.current, .attach):
-            guard role == .acceptor, link.number == 0 else { return .linkFailed(.frame(.unexpected(.attach))) }
+            // One at a time: an opener that does not read its answers must not make them pile up here.
+            guard role == .acceptor, link.number == 0, link.handshake.isEmpty else {
+                return .linkFailed(.frame(.unexpected(.attach)))
+            }
             do {
                 return .attach(try AttachClaim.decode(header, link.decoder.payload))
             } catch {

@@ -20,21 +20,23 @@ extension Session {
         if let pong = nextPong(index) { return pong }
         if let code = abortHere, !links[index].abortSent, !isEnding {
             links[index].abortSent = true
-            return .header(header(.abort, flags: code, offset: sender.endWithFin))
+            return .header(header(.abort, on: index, flags: code, offset: sender.endWithFin))
         }
         if !isEnding, let segment = sender.nextSegment(maximum: min(maximumData, Wire.maximumData)) {
             switch segment {
             case .bytes(let range):
                 links[index].carried.insert(range)
-                var header = header(.data, offset: range.lowerBound)
+                var header = header(.data, on: index, offset: range.lowerBound)
                 header.length = UInt32(range.count)
                 return .data(header, range)
             case .fin(let position):
                 links[index].carried.insert(position..<position + 1)
-                return .header(header(.fin, offset: position))
+                return .header(header(.fin, on: index, offset: position))
             }
         }
-        if receiver.mustAcknowledge { return .header(header(.ack, offset: sender.next)) }
+        if receiver.mustAcknowledge || links[index].owesFrame {
+            return .header(header(.ack, on: index, offset: sender.next))
+        }
         return nextPing(index, now)
     }
 
@@ -45,13 +47,13 @@ extension Session {
     private mutating func nextPong(_ index: Int) -> OutgoingFrame? {
         guard let echo = links[index].owedPong else { return nil }
         links[index].owedPong = nil
-        return .header(header(.pong, offset: echo))
+        return .header(header(.pong, on: index, offset: echo))
     }
 
     private mutating func nextPing(_ index: Int, _ now: Instant) -> OutgoingFrame? {
         guard links[index].wantsPing else { return nil }
         links[index].wantsPing = false
-        return .header(header(.ping, offset: now.nanoseconds))
+        return .header(header(.ping, on: index, offset: now.nanoseconds))
     }
 
     private mutating func nextLeavingFrame(_ index: Int) -> OutgoingFrame? {
@@ -61,7 +63,7 @@ extension Session {
             return .end
         case .unsaid:
             links[index].farewell = .said
-            return .header(header(.leave, offset: sender.next))
+            return .header(header(.leave, on: index, offset: sender.next))
         case .said:
             links[index].farewell = .ended
             return .end
@@ -69,8 +71,11 @@ extension Session {
         }
     }
 
-    private mutating func header(_ type: FrameType, flags: UInt8 = 0, offset: Position) -> FrameHeader {
-        FrameHeader(
+    private mutating func header(
+        _ type: FrameType, on index: Int, flags: UInt8 = 0, offset: Position
+    ) -> FrameHeader {
+        links[index].owesFrame = false
+        return FrameHeader(
             type: type, flags: flags, window: receiver.announce(), offset: offset, acknowledged: receiver.delivered)
     }
 }

@@ -24,6 +24,9 @@ public struct Session: Sendable {
     /// An opener that stays silent for this long after OPENED loses the session (rule 1).
     public static let confirmationLimit = Interval.seconds(10)
 
+    /// Links that an acceptor holds at most: rivals, retired ones, and such as have died without a sign.
+    static let maximumLinks = 8
+
     enum Phase: Equatable {
         /// The opener has no OPENED yet; `frame` is its OPEN, `sent` counts the links that have carried it.
         case opening(frame: [UInt8], sent: Int)
@@ -65,7 +68,7 @@ public struct Session: Sendable {
     public static func opener(_ open: OpenMessage, _ configuration: SessionConfiguration, _ now: Instant) -> Session {
         var session = Session(
             id: open.session, role: .opener, configuration, phase: .opening(frame: open.encoded, sent: 0), instance: 0)
-        session.suspendedSince = now
+        session.noteSuspension(now)
         session.dialIfNeeded(now)
         return session
     }
@@ -126,9 +129,13 @@ public struct Session: Sendable {
     public var isOver: Bool { if case .over = phase { true } else { false } }
     /// The application's bytes are still wanted.
     public var takesApplicationBytes: Bool { !sender.isFinished && abortHere == nil && !isEnding }
+    /// Bytes have been taken from the application that no link has carried yet, or that wait to be sent again.
+    public var hasUnsent: Bool { sender.next < sender.end || !sender.resend.isEmpty }
+    /// Received bytes still have somebody to go to.
+    public var wantsDelivery: Bool { abortHere == nil && !isEnding }
     /// An attached link exists.
     public var hasLink: Bool { links.contains { $0.hasJoined } }
-    public var linkNumbers: [LinkNumber] { links.map { $0.number } }
+    public func knows(_ number: LinkNumber) -> Bool { index(of: number) != nil }
     public var smoothedRTT: Interval? { links.first { $0.state == .current }?.smoothedRTT }
     public func isCurrent(_ number: LinkNumber) -> Bool {
         links.contains { $0.number == number && $0.state == .current }
@@ -154,6 +161,7 @@ public struct Session: Sendable {
         }
     }
 
+    public var hasEffects: Bool { !effects.isEmpty }
     public mutating func nextEffect() -> Effect? { effects.isEmpty ? nil : effects.removeFirst() }
     mutating func emit(_ effect: Effect) { effects.append(effect) }
 
@@ -309,7 +317,7 @@ public struct Session: Sendable {
 
     /// An opener's answer to ABORT; the link stays, for the acceptor's own GONE.
     mutating func sayAborted() {
-        guard let index = links.firstIndex(where: { $0.state == .current }) else { return }
+        guard let index = links.firstIndex(where: { $0.state == .current && $0.handshake.isEmpty }) else { return }
         links[index].handshake.append(goneMessage(.aborted).encoded)
     }
 

@@ -1,0 +1,52 @@
+import CLinux
+import SessionProtocol
+import SystemPackage
+public import Transport
+
+/// Says something to a connection that is to be closed, and makes sure that it can arrive: closing a socket with unread
+/// bytes resets it, and a reset overtakes what was written. So the sending side is shut, and the rest read away.
+public final class LastWords {
+    private static let limit = Interval.seconds(5)
+
+    private let socket: TCPSocket
+    private var registration: Registration?
+    private var timer: TimerToken?
+
+    private init(_ socket: consuming TCPSocket) { self.socket = socket }
+
+    /// - Parameter bytes: short enough for an empty send buffer; what does not fit is lost.
+    public static func say(_ bytes: [UInt8], over socket: consuming TCPSocket, on loop: EventLoop) {
+        let words = LastWords(socket)
+        bytes.withUnsafeBytes { bytes in
+            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+            withUnsafePointer(to: &vector) { _ = words.socket.send(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
+        guard (try? words.socket.shutdownSending()) != nil else { return }
+        words.registration = try? loop.register(words.socket.number, words)
+        words.timer = loop.schedule(words, at: loop.now + limit)
+    }
+
+    private func end(on loop: EventLoop) {
+        if let registration { loop.deregister(registration) }
+        if let timer { loop.cancel(timer) }
+        registration = nil
+        timer = nil
+    }
+}
+
+extension LastWords: EventHandler, TimerHandler {
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        while true {
+            switch socket.receive(into: loop.scratch) {
+            case .bytes: continue
+            case .wouldBlock: return
+            case .endOfStream, .failed: return end(on: loop)
+            }
+        }
+    }
+
+    public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        timer = nil
+        end(on: loop)
+    }
+}

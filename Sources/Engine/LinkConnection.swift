@@ -1,0 +1,47 @@
+import Kernel
+import SessionProtocol
+import Transport
+
+/// A transport connection of a session, with what its driver must remember of it.
+final class LinkConnection {
+    enum Stage {
+        case connecting
+        case open
+        /// Nothing more is written; the socket is shut for writing once the queue is empty.
+        case ending
+        case ended
+    }
+
+    /// What its events are known by; unlike its number, it never changes.
+    let tag: UInt32
+    /// Changes once if the link has carried OPEN and then attaches.
+    var number: LinkNumber
+    var link: Link
+    var registration: Registration?
+    var stage: Stage
+    var queue = FrameQueue()
+    /// Edge-triggered readiness, as last reported.
+    var isReadable = false
+    var isWritable = false
+    /// FIN or an error has been reported, so a short read does not mean that nothing follows.
+    var isHangingUp = false
+    let remote: SocketAddress
+
+    init(tag: UInt32, number: LinkNumber, _ socket: consuming TCPSocket, to remote: SocketAddress, stage: Stage) {
+        self.tag = tag
+        self.number = number
+        link = Link(plain: socket)
+        self.stage = stage
+        self.remote = remote
+    }
+
+    var local: SocketAddress? {
+        link.withSocket { socket in try? socket.localAddress() }
+    }
+
+    func note(_ events: ReadyEvents) {
+        if !events.isDisjoint(with: [.readable, .peerClosed, .error, .hangup]) { isReadable = true }
+        if !events.isDisjoint(with: [.writable, .error, .hangup]) { isWritable = true }
+        if !events.isDisjoint(with: [.peerClosed, .error, .hangup]) { isHangingUp = true }
+    }
+}

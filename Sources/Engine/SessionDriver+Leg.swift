@@ -1,0 +1,180 @@
+import CLinux
+import Kernel
+import SessionProtocol
+public import SystemPackage
+public import Transport
+
+extension SessionDriver {
+    /// Bytes taken from the application between two writes to the link: they are still in the cache then.
+    private static let readChunk = 256 * 1024
+    /// How long written bytes may take to leave for an application that is to be reset behind them.
+    private static let resetGrace = Interval.seconds(5)
+    /// How often the leg's queue is looked at meanwhile: the kernel tells nobody that it has emptied.
+    static let resetPoll = Interval.milliseconds(5)
+
+    /// Takes over the leg, a connected non-blocking socket born with `SO_LINGER {1, 0}`.
+    public func attachLeg(_ socket: consuming TCPSocket) throws(Errno) {
+        guard expectsLeg else {
+            // The session ended before its application came.
+            try socket.abort()
+            owner?.legClosed(self)
+            return
+        }
+        expectsLeg = false
+        try socket.keepUrgentBytesInline()
+        let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
+        leg = LegConnection(socket: socket, registration: registration)
+    }
+
+    // MARK: - From the application
+
+    /// Takes what the application has written, as far as the replay buffer has room, and passes it on at once.
+    func readLeg() {
+        var total = 0
+        while leg?.isReadable == true, session.takesApplicationBytes, makeRoom() {
+            guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
+            var wanted = 0
+            let result = outbound.withFree(atMost: SessionDriver.readChunk) { (first, second) -> TransferResult in
+                wanted = first.iov_len + (second?.iov_len ?? 0)
+                return leg?.socket.receive(into: first, second) ?? .wouldBlock
+            }
+            switch result {
+            case .bytes(let count):
+                total += count
+                outbound.commit(count)
+                session.applicationWrote(count)
+                owner?.recoveryFactsChanged(self, .taken(outbound.end))
+                if count < wanted, leg?.isHangingUp == false { leg?.isReadable = false }
+                for link in links where session.isCurrent(link.number) { flush(link) }
+                outbound.release(below: session.acknowledged)
+            case .endOfStream:
+                leg?.isReadable = false
+                if leg?.failure != nil { return applicationReset() }
+                owner?.recoveryFactsChanged(self, .finTaken)
+                session.applicationFinished()
+            case .failed(let code):
+                leg?.failure = code
+                applicationReset()
+            case .wouldBlock, nil: leg?.isReadable = false
+            }
+        }
+        if !session.takesApplicationBytes, leg?.failure != nil { applicationReset() }
+    }
+
+    /// Makes sure that the ring can take bytes. It grows only while everything in it is under way: then more of it
+    /// would let the link carry more. A session without a link takes what the ring holds, and no more.
+    private func makeRoom() -> Bool {
+        if outbound.capacity == 0 { return outbound.grow(to: 1) }
+        if outbound.freeSpace > 0 { return true }
+        guard session.hasLink, !session.hasUnsent else { return false }
+        return outbound.grow(to: min(outbound.capacity * 2, outbound.maximum)) && outbound.freeSpace > 0
+    }
+
+    private func applicationReset() {
+        owner?.recoveryFactsChanged(self, .resetSeen)
+        session.applicationReset(code: 0, loop.now)
+        abortLeg()
+    }
+
+    // MARK: - To the application
+
+    /// Writes received bytes straight on; only what the leg does not take is held.
+    func deliver(_ delivery: inout Delivery) {
+        guard !delivery.isEmpty else { return }
+        var taken = 0
+        if held.isEmpty, leg?.isWritable == true {
+            taken = write(delivery.byteCount) { leg in delivery.withVector { leg.socket.send($0) } }
+        }
+        if taken < delivery.byteCount, session.wantsDelivery {
+            var fits = true
+            delivery.forEach(behind: taken) { span in
+                fits = fits && held.append(span) == span.count
+            }
+            // The window was a promise that this process cannot keep.
+            if !fits { session.drop(saying: .exhausted, loop.now) }
+        }
+        delivery = Delivery()
+    }
+
+    func deliverHeld() {
+        while !held.isEmpty, leg?.isWritable == true {
+            let (first, second) = held.spans(of: held.base..<held.end)
+            var delivery = Delivery()
+            delivery.append(first)
+            if let second { delivery.append(second) }
+            let count = write(delivery.byteCount) { leg in delivery.withVector { leg.socket.send($0) } }
+            held.release(below: held.base + UInt64(count))
+        }
+        if held.isEmpty { held.trim() }
+    }
+
+    /// - Returns: bytes that the leg took, which are counted as delivered.
+    private func write(_ wanted: Int, _ send: (borrowing LegConnection) -> TransferResult) -> Int {
+        guard leg != nil else { return 0 }
+        switch send(leg!) {
+        case .bytes(let count):
+            if count < wanted { leg?.isWritable = false }
+            session.applicationTook(count, loop.now)
+            return count
+        case .failed(let code):
+            // What the application wrote before it went is still to be read; `readLeg` then sees the end.
+            leg?.isWritable = false
+            leg?.isReadable = true
+            leg?.isHangingUp = true
+            leg?.failure = code
+        case .wouldBlock: leg?.isWritable = false
+        case .endOfStream: preconditionFailure("a write has no end of stream")
+        }
+        return 0
+    }
+
+    func deliverFin() {
+        guard session.finIsDue, held.isEmpty, leg != nil else { return }
+        owner?.recoveryFactsChanged(self, .finDelivered)
+        do {
+            try leg?.socket.shutdownSending()
+        } catch {
+            leg?.failure = error
+            leg?.isReadable = true
+            return
+        }
+        session.applicationTookFin(loop.now)
+    }
+
+    // MARK: - Endings
+
+    /// Both directions are done: the leg may end in order.
+    func closeLegIfComplete() {
+        guard session.isComplete, let leg = leg.take() else { return }
+        _ = try? leg.socket.setResetOnClose(false)
+        loop.deregister(leg.registration)
+        _ = consume leg
+        owner?.legClosed(self)
+    }
+
+    /// Resets the leg once what was written to it has left, or after a grace time.
+    func resetLeg() {
+        guard leg != nil else {
+            expectsLeg = false
+            return
+        }
+        let unsent = (try? leg?.socket.unacknowledgedBytes()) ?? 0
+        switch legReset {
+        case .none where unsent > 0: legReset = .due(loop.now + SessionDriver.resetGrace)
+        case .due(let deadline) where unsent > 0 && deadline > loop.now: return
+        case .none, .due: abortLeg()
+        }
+    }
+
+    func abortLeg() {
+        guard let leg = leg.take() else { return }
+        legReset = .none
+        owner?.recoveryFactsChanged(self, .abortDecided)
+        _ = try? leg.socket.abort()
+        loop.deregister(leg.registration)
+        _ = consume leg
+        held.release(below: held.end)
+        held.trim()
+        owner?.legClosed(self)
+    }
+}

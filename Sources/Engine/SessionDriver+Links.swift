@@ -1,0 +1,175 @@
+import CLinux
+import Kernel
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// A connection that a gateway has accepted, whose first frame has been read.
+public struct AcceptedLink: ~Copyable, Sendable {
+    public let socket: TCPSocket
+    public let remote: SocketAddress
+    /// What has read that frame.
+    public let decoder: FrameDecoder
+    /// Bytes behind it that were read with it.
+    public let unread: [UInt8]
+
+    public init(
+        socket: consuming TCPSocket, remote: SocketAddress, decoder: FrameDecoder, unread: [UInt8]
+    ) {
+        self.socket = socket
+        self.remote = remote
+        self.decoder = decoder
+        self.unread = unread
+    }
+
+    consuming func intoSocket() -> TCPSocket { socket }
+}
+
+extension SessionDriver {
+    func add(_ accepted: consuming AcceptedLink, as number: LinkNumber) {
+        let (remote, unread) = (accepted.remote, accepted.unread)
+        let connection = LinkConnection(
+            tag: nextTag(), number: number, accepted.intoSocket(), to: remote, stage: .open)
+        do {
+            connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
+        } catch {
+            return lose(number, .socket(error.rawValue))
+        }
+        connection.isWritable = true
+        lastPeer = remote
+        links.append(connection)
+        if !unread.isEmpty { unread.withUnsafeBytes { take($0, from: connection) } }
+    }
+
+    func finishConnect(_ connection: LinkConnection) {
+        do {
+            let isConnected = try connection.link.withSocket { (socket) throws(Errno) in try socket.finishConnect() }
+            guard isConnected else { return }
+            connection.stage = .open
+            lastPeer = connection.remote
+            session.linkConnected(connection.number, loop.now)
+        } catch {
+            lose(connection.number, .socket(error.rawValue))
+        }
+    }
+
+    /// Reads what has arrived, as far as one turn allows.
+    func read(_ connection: LinkConnection) {
+        var total = 0
+        while connection.isReadable, session.knows(connection.number) {
+            guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
+            switch connection.link.read(into: loop.scratch) {
+            case .bytes(let count):
+                total += count
+                take(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]), from: connection)
+                // An edge tells of whatever comes behind a short read, unless the end of the stream is there already.
+                if count < loop.scratch.count, !connection.isHangingUp { connection.isReadable = false }
+            case .wouldBlock: connection.isReadable = false
+            case .endOfStream: lose(connection.number, .closed)
+            case .failed(let code): lose(connection.number, .socket(code.rawValue))
+            }
+        }
+    }
+
+    /// Gives received bytes to the session and what is new of them to the application, in one write.
+    private func take(_ input: UnsafeRawBufferPointer, from connection: LinkConnection) {
+        var delivery = Delivery()
+        var cursor = 0
+        while true {
+            switch session.receive(on: connection.number, input.bytes, &cursor, loop.now) {
+            case .needMore:
+                deliver(&delivery)
+                return
+            case .data(let range):
+                if delivery.isFull { deliver(&delivery) }
+                delivery.append(UnsafeRawBufferPointer(rebasing: input[range]))
+            case .opened(let opened): take(opened, on: connection.number)
+            case .attached(let attached):
+                guard let proof = proof(of: attached.transcript), let verified = attached.verified(by: proof) else {
+                    deliver(&delivery)
+                    return lose(connection.number, .unproven)
+                }
+                session.attached(verified, on: connection.number, loop.now)
+            case .attach(let attach):
+                guard let verified = proof(of: attach.transcript).flatMap(attach.verified(by:)) else {
+                    deliver(&delivery)
+                    return lose(connection.number, .unproven)
+                }
+                rejoin(verified, connection)
+            case .linkFailed(let failure):
+                deliver(&delivery)
+                return lose(connection.number, failure)
+            }
+        }
+    }
+
+    /// A link that has carried OPEN attaches like any other, under its own number.
+    private func rejoin(_ attach: Verified<AttachClaim>, _ connection: LinkConnection) {
+        switch session.rejoin(attach, on: connection.number, loop.now) {
+        case .joined(let claim):
+            connection.number = claim.link
+            owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
+            seal(claim, on: claim.link)
+        case .stale(let claim): seal(claim, on: connection.number)
+        case .gone: lose(connection.number, .unproven)
+        }
+    }
+
+    /// Gives the link what the session has for it, as far as it takes it in this turn.
+    func flush(_ connection: LinkConnection) {
+        var total = 0
+        while connection.isWritable {
+            fill(connection)
+            guard !connection.queue.isEmpty else {
+                if connection.stage == .ending { shut(connection) }
+                return
+            }
+            guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
+            let wanted = connection.queue.byteCount
+            do {
+                switch try connection.queue.write(to: &connection.link, from: outbound) {
+                case .bytes(let count):
+                    total += count
+                    if count < wanted, !connection.queue.isEmpty { connection.isWritable = count == 0 }
+                case .wouldBlock: connection.isWritable = false
+                case .endOfStream: preconditionFailure("a write has no end of stream")
+                case .failed: drain(connection)
+                }
+            } catch {
+                lose(connection.number, .closed)
+                return
+            }
+        }
+    }
+
+    private func fill(_ connection: LinkConnection) {
+        while connection.queue.wantsMore, connection.stage == .open,
+            let frame = session.nextFrame(on: connection.number, loop.now, maximumData: Wire.maximumData)
+        {
+            if frame == .end { connection.stage = .ending } else { connection.queue.append(frame) }
+        }
+    }
+
+    /// What a link has delivered to this kernel is read before it is dropped, also after a reset. Reading then finds the
+    /// failure, or the end.
+    private func drain(_ connection: LinkConnection) {
+        connection.isWritable = false
+        connection.isReadable = true
+        connection.isHangingUp = true
+        loop.runLater(self)
+    }
+
+    private func shut(_ connection: LinkConnection) {
+        connection.stage = .ended
+        connection.link.withSocket { socket in _ = try? socket.shutdownSending() }
+    }
+
+    func close(_ number: LinkNumber) {
+        guard let index = links.firstIndex(where: { $0.number == number }) else { return }
+        let connection = links.remove(at: index)
+        if let registration = connection.registration { loop.deregister(registration) }
+        connection.registration = nil
+        connection.isReadable = false
+        connection.isWritable = false
+    }
+}

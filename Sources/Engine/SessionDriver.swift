@@ -1,0 +1,377 @@
+import CLinux
+public import Kernel
+public import SessionProtocol
+import SystemPackage
+public import Transport
+
+/// Who made a session's driver, and wants to hear of it. Called on the session's loop.
+public protocol SessionOwner: AnyObject {
+    /// Opener: the acceptor has connected to its target, and the leg may be given.
+    func sessionOpened(_ driver: SessionDriver)
+    /// The session is over; its links may still be saying so.
+    func sessionEnded(_ driver: SessionDriver, _ ending: Ending)
+    /// The leg's socket is closed, by whichever way: an escrowed copy must be released now, or it stays half open.
+    func legClosed(_ driver: SessionDriver)
+    /// Everything of the driver is closed. It lets go of its owner behind this.
+    func driverFinished(_ driver: SessionDriver)
+    /// A link was lost, or a dial failed, and why; for messages to people.
+    func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure)
+    /// A fact that a successor of this process would need has changed: see ``SessionDriver/recoveryFacts``.
+    func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange)
+}
+
+/// What a ledger must be told at once, before the driver acts on it.
+public enum RecoveryChange: Sendable {
+    case epoch(Epoch)
+    case opened
+    /// Bytes below this position were taken from the application.
+    case taken(Position)
+    case finTaken
+    case finDelivered
+    case resetSeen
+    case abortDecided
+}
+
+/// Sizes that a driver works with, in bytes.
+public struct SessionBuffers: Sendable {
+    /// Largest replay buffer of one session.
+    public var replay: Int
+    /// Largest receive window of one session, for bytes that its application does not take.
+    public var window: Int
+
+    public init(replay: Int = 16 << 20, window: Int = 16 << 20) {
+        self.replay = replay
+        self.window = window
+    }
+}
+
+/// Drives one session on one event loop: its leg, its links, its rings and its timer.
+///
+/// Every event ends in ``settle()``, which does what the session asks for until it asks for nothing.
+public final class SessionDriver {
+    /// The tag of the leg among the descriptors of this handler; links have numbers above it.
+    static let legTag: UInt32 = 0
+    /// Most that one session moves in one turn of the loop before the others have theirs.
+    static let turnLimit = 2 << 20
+    /// How long a closing link or leg may take over its last bytes.
+    static let lingerLimit = Interval.seconds(10)
+
+    public let loop: EventLoop
+    public let destination: SocketAddress
+    public internal(set) var session: Session
+    weak var owner: (any SessionOwner)?
+    /// Keeps the driver alive while it has descriptors registered or timers set.
+    private var selfWhileActive: SessionDriver?
+
+    /// Opener: where its gateway may be reached, tried in turn.
+    private let gateways: [SocketAddress]
+    private var dials = 0
+    private var agreement: KeyAgreement?
+    var key: ResumeKey?
+
+    var leg: LegConnection?
+    /// An application can still come, or has come and not gone.
+    var expectsLeg = true
+    var legReset = LegReset.none
+    /// Application → peer: the replay buffer.
+    var outbound: Ring
+    /// Peer → application: what the leg did not take at once.
+    var held: Ring
+    var links: [LinkConnection] = []
+    /// The other end of the last link.
+    var lastPeer: SocketAddress?
+    private var lastTag = SessionDriver.legTag
+
+    private var timer: (token: TimerToken, at: Instant)?
+    private var lingerDeadline: Instant?
+    private var isSettling = false
+    private var isFinished = false
+    public var isQueued = false
+
+    /// When the session came into its present state, on the wall clock, in seconds since 1970.
+    public private(set) var stateSince: Int
+    private var lastState: SessionState
+    public private(set) var ending: Ending?
+
+    enum LegReset {
+        case none
+        /// Wanted, once what was written has left for the application, or at this time.
+        case due(Instant)
+    }
+
+    /// A session from the opener's side; it begins to dial at once.
+    public static func open(
+        to destination: SocketAddress, through gateways: [SocketAddress], suspendLimit: Interval,
+        buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
+    ) throws(CryptoError) -> SessionDriver {
+        let agreement = try KeyAgreement.generate()
+        let id = try Randomness.sessionID()
+        let open = OpenMessage(
+            session: id, keyShare: agreement.share, destination: Destination(destination),
+            suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
+        let configuration = SessionConfiguration(
+            maximumWindow: UInt64(buffers.window), suspendLimit: suspendLimit, seed: id.low)
+        let driver = SessionDriver(
+            session: .opener(open, configuration, loop.now), destination: destination, gateways: gateways,
+            agreement: agreement, key: nil, buffers, loop, owner)
+        driver.settle()
+        return driver
+    }
+
+    /// A session whose target has accepted, from the acceptor's side: `opened` is its sealed answer. `first` is the
+    /// connection of the first OPEN, if that still lives.
+    public static func accept(
+        _ id: SessionID, key: consuming ResumeKey, instance: UInt64, opened: [UInt8], destination: SocketAddress,
+        leg: consuming TCPSocket, first: consuming AcceptedLink?, suspendLimit: Interval, buffers: SessionBuffers,
+        on loop: EventLoop, owner: any SessionOwner
+    ) throws(Errno) -> SessionDriver {
+        let configuration = SessionConfiguration(
+            maximumWindow: UInt64(buffers.window), suspendLimit: suspendLimit, seed: id.low)
+        let session = Session.acceptor(
+            id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
+        let driver = SessionDriver(
+            session: session, destination: destination, gateways: [], agreement: nil, key: key, buffers, loop, owner)
+        try driver.attachLeg(leg)
+        if let first { driver.add(first, as: 0) }
+        driver.settle()
+        return driver
+    }
+
+    private init(
+        session: consuming Session, destination: SocketAddress, gateways: [SocketAddress],
+        agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ buffers: SessionBuffers, _ loop: EventLoop,
+        _ owner: any SessionOwner
+    ) {
+        self.loop = loop
+        self.destination = destination
+        self.gateways = gateways
+        self.agreement = agreement
+        self.key = key
+        self.owner = owner
+        lastState = session.state
+        self.session = session
+        stateSince = time(nil)
+        outbound = Ring(arena: loop.arena, maximum: buffers.replay)
+        held = Ring(arena: loop.arena, maximum: buffers.window)
+        selfWhileActive = self
+    }
+
+    // MARK: - What the owner does
+
+    /// Gives the session up; the peer's application sees a reset.
+    public func drop(saying reason: GoneMessage.Reason) {
+        session.drop(saying: reason, loop.now)
+        settle()
+    }
+
+    /// The application will not come for its leg, or has gone without one.
+    public func abandonLeg() {
+        expectsLeg = false
+        session.applicationReset(code: 0, loop.now)
+        settle()
+    }
+
+    /// A link that has sent a proven ATTACH. If it cannot join, it is told why and closed.
+    public func join(_ attach: Verified<AttachClaim>, over link: consuming AcceptedLink) {
+        let joining = session.join(attach, link.decoder, loop.now)
+        switch joining {
+        case .joined(let claim):
+            owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
+            seal(claim, on: claim.link)
+            add(link, as: claim.link)
+        case .stale(let claim):
+            // The opener dials again, with an epoch above the one that it is told here.
+            guard let proof = proof(of: claim.unsealed.transcript) else { return }
+            LastWords.say(claim.unsealed.sealed(with: proof), over: link.intoSocket(), on: loop)
+        case .gone(let gone): LastWords.say(gone.encoded, over: link.intoSocket(), on: loop)
+        }
+        settle()
+    }
+
+    // MARK: - The core of the driver
+
+    /// Does what the session asks for until it asks for nothing, then sets the timer.
+    func settle() {
+        guard !isSettling, !isFinished else { return }
+        isSettling = true
+        repeat {
+            while let effect = session.nextEffect() { perform(effect) }
+            outbound.release(below: session.acknowledged)
+            deliverHeld()
+            deliverFin()
+            readLeg()
+            for link in links where link.stage != .connecting { flush(link) }
+            closeLegIfComplete()
+        } while session.hasEffects
+        isSettling = false
+        noteState()
+        armTimer()
+        finishIfClosed()
+    }
+
+    private func perform(_ effect: Effect) {
+        switch effect {
+        case .dial(let number): dial(number)
+        case .attach(let number):
+            guard let claim = session.attachClaim(on: number) else { return }
+            owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
+            seal(claim, on: number)
+        case .close(let number): close(number)
+        case .resetLeg: resetLeg()
+        case .ended(let ending):
+            self.ending = ending
+            lingerDeadline = loop.now + SessionDriver.lingerLimit
+            if leg == nil { expectsLeg = false }
+            switch ending {
+            case .finished, .abortedHere: break
+            case .abortedByPeer, .refused, .gone, .expired, .unconfirmed, .violation, .dropped: resetLeg()
+            }
+            owner?.sessionEnded(self, ending)
+        }
+    }
+
+    private func dial(_ number: LinkNumber) {
+        let gateway = gateways[dials % gateways.count]
+        dials += 1
+        do {
+            let socket = try TCPSocket.dial(gateway, profile: .suited(to: gateway))
+            let connection = LinkConnection(tag: nextTag(), number: number, socket, to: gateway, stage: .connecting)
+            connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
+            links.append(connection)
+        } catch {
+            lose(number, .socket(error.rawValue))
+        }
+    }
+
+    func nextTag() -> UInt32 {
+        lastTag += 1
+        return lastTag
+    }
+
+    func seal(_ claim: AttachClaim, on number: LinkNumber) {
+        let frame = claim.unsealed
+        guard let proof = proof(of: frame.transcript) else { return lose(number, .unproven) }
+        session.sendAttach(frame.sealed(with: proof), on: number)
+    }
+
+    func proof(of transcript: [UInt8]) -> Proof? {
+        guard let bytes = try? key?.proof(of: transcript) else { return nil }
+        return Proof(bytes: bytes)
+    }
+
+    /// The answer to OPEN brings the other half of the key.
+    func take(_ opened: Unverified<OpenedMessage>, on number: LinkNumber) {
+        guard let agreement = agreement.take(),
+            let key = try? agreement.resumeKey(as: .opener, of: session.id, with: opened.keyShare)
+        else { return lose(number, .unproven) }
+        self.key = consume key
+        guard let proof = proof(of: opened.transcript), let verified = opened.verified(by: proof) else {
+            // Somebody on the path has changed OPEN or OPENED; the pending session can be asked again.
+            self.key = nil
+            self.agreement = consume agreement
+            return lose(number, .unproven)
+        }
+        session.opened(verified, on: number, loop.now)
+        owner?.recoveryFactsChanged(self, .opened)
+        owner?.sessionOpened(self)
+    }
+
+    func lose(_ number: LinkNumber, _ failure: LinkFailure) {
+        if session.linkLost(number, failure, loop.now) { owner?.linkFailed(self, failure) }
+    }
+
+    // MARK: - Time and ends
+
+    private func noteState() {
+        let state = session.state
+        guard state != lastState else { return }
+        lastState = state
+        stateSince = time(nil)
+    }
+
+    private func armTimer() {
+        var wanted = session.deadline
+        if case .due(let deadline) = legReset {
+            wanted = earlier(wanted, min(deadline, loop.now + SessionDriver.resetPoll))
+        }
+        if let lingerDeadline { wanted = earlier(wanted, lingerDeadline) }
+        guard let wanted else { return }
+        if let timer {
+            // A timer that fires too early finds nothing to do and is set again: cheaper than moving it with every frame.
+            if timer.at <= wanted { return }
+            loop.cancel(timer.token)
+        }
+        timer = (loop.schedule(self, at: wanted), wanted)
+    }
+
+    private func earlier(_ instant: Instant?, _ other: Instant) -> Instant { instant.map { min($0, other) } ?? other }
+
+    private func finishIfClosed() {
+        guard session.isOver, !isFinished else { return }
+        if let lingerDeadline, lingerDeadline <= loop.now {
+            for link in links { close(link.number) }
+            if leg != nil { abortLeg() }
+        }
+        guard links.isEmpty, leg == nil else { return }
+        isFinished = true
+        if let timer { loop.cancel(timer.token) }
+        timer = nil
+        owner?.driverFinished(self)
+        owner = nil
+        selfWhileActive = nil
+    }
+}
+
+extension SessionDriver: TimerHandler {
+    public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        timer = nil
+        guard !isFinished else { return }
+        session.tick(loop.now)
+        if case .due = legReset { resetLeg() }
+        settle()
+    }
+}
+
+extension SessionDriver: LoopTask {
+    public func run(on loop: EventLoop) {
+        for link in links where link.isReadable { read(link) }
+        settle()
+    }
+}
+
+extension SessionDriver: EventHandler {
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        if tag == SessionDriver.legTag {
+            leg?.note(events)
+        } else if let link = links.first(where: { $0.tag == tag }) {
+            link.note(events)
+            if link.stage == .connecting { finishConnect(link) }
+            if link.isReadable { read(link) }
+        }
+        settle()
+    }
+}
+
+extension Destination {
+    /// The wire's form of an address.
+    init(_ address: SocketAddress) {
+        let bytes: [UInt8] =
+            switch address.host {
+            case .v4(let word): (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) }
+            case .v6(let high, let low, _):
+                (0..<16).map { UInt8(truncatingIfNeeded: ($0 < 8 ? high : low) >> (56 - 8 * ($0 % 8))) }
+            }
+        guard let destination = Destination(address: bytes, port: address.port) else {
+            preconditionFailure("an address has 4 or 16 bytes")
+        }
+        self = destination
+    }
+
+    /// The kernel's form.
+    public var socketAddress: SocketAddress {
+        let words = address.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        if address.count == 4 { return SocketAddress(host: .v4(UInt32(truncatingIfNeeded: words)), port: port) }
+        let low = address.suffix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return SocketAddress(host: .v6(high: words, low: low, scope: 0), port: port)
+    }
+}

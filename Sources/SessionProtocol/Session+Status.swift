@@ -1,0 +1,40 @@
+// What people are told about a session.
+
+extension Session {
+    public func linkState(_ number: LinkNumber) -> String {
+        guard let index = index(of: number) else { return "closed" }
+        switch links[index].state {
+        case .connecting: return "connecting"
+        case .opening, .claiming, .attaching: return "joining"
+        case .joined: return "joined"
+        case .current: return "current"
+        case .retiring, .leaving: return "leaving"
+        }
+    }
+
+    /// Why the session is not active; nil while it is.
+    public var reason: String? {
+        switch state {
+        case .active: return nil
+        case .opening: return lastFailure.map { $0.reason } ?? "connecting"
+        case .suspended: return lastFailure.map { $0.reason } ?? "link-lost"
+        case .closing: return abortHere != nil || abortByPeer != nil ? "aborting" : "finishing"
+        }
+    }
+}
+
+extension LinkFailure {
+    /// One of the words that `usl status` uses; all are listed in docs/status.md.
+    public var reason: String {
+        switch self {
+        case .closed: "link-closed"
+        case .socket: "link-error"
+        case .handshakeTimeout: "handshake-timeout"
+        case .frame(.notUSL): "not-usl"
+        case .frame(.otherVersion): "other-version"
+        case .frame, .gap: "protocol-error"
+        case .unproven: "unproven"
+        case .otherInstance: "other-gateway"
+        }
+    }
+}
