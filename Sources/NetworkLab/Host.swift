@@ -88,7 +88,6 @@ public final class Host: Sendable {
     public enum Input: Sendable {
         case nothing
         case bytes([UInt8])
-        case file(String)
     }
 
     /// Starts a program on the host.
@@ -209,7 +208,6 @@ extension Host.Input {
         switch self {
         case .nothing: try labCall("open /dev/null") { usl_open("/dev/null", O_RDONLY | O_CLOEXEC, 0) }
         case .bytes(let bytes): try Capture(bytes).release()
-        case .file(let path): try labCall("open \(path)") { usl_open(path, O_RDONLY | O_CLOEXEC, 0) }
         }
     }
 }

@@ -1,0 +1,60 @@
+# make demo and make test do all set-up themselves, as root or with sudo.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+SEEDS ?= 1000000
+SECONDS ?= 20
+
+tree := $(CURDIR)/.build/usl
+# The command with a Swift runtime inside and the libraries in Embedded Swift do not mix in one build.
+embedded := .build-embedded
+sources := Sources Tests Package.swift
+
+# A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
+export SWIFT_BACKTRACE = enable=no
+
+.PHONY: build demo test test-all bench simulate install format lint clean
+
+build:
+	@scripts/setup build
+	$(SWIFT) build -c release --product usl --static-swift-stdlib
+	$(SWIFT) build -c release --scratch-path $(embedded) --product uslpreload
+	$(SWIFT) build -c release --scratch-path $(embedded) --target SessionProtocolEmbedded
+	scripts/check-embedded $(embedded)/release/SessionProtocolEmbedded.build/*.o
+	install -D -m 755 .build/release/usl $(tree)/bin/usl
+	install -D -m 644 $(embedded)/release/libuslpreload.so $(tree)/lib/usl/libusl.so
+
+demo: build
+	@scripts/setup demo
+	$(tree)/bin/usl demo --seconds $(SECONDS)
+
+test: lint build
+	@scripts/setup test
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --skip EndToEndTests
+	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests
+
+# The same with longer runs, and many simulated schedules.
+test-all: export USL_TEST_LONG = 1
+test-all: test simulate
+
+simulate:
+	@scripts/setup build
+	USL_SIMULATION_SEEDS=$(SEEDS) $(SWIFT) test -c release -Xswiftc -enable-testing --filter SimulationTests
+
+bench: build
+	@scripts/setup bench
+	scripts/bench $(tree)/bin/usl
+
+install: build
+	install -D -m 755 $(tree)/bin/usl $(DESTDIR)$(PREFIX)/bin/usl
+	install -D -m 644 $(tree)/lib/usl/libusl.so $(DESTDIR)$(PREFIX)/lib/usl/libusl.so
+
+format:
+	$(SWIFT) format --in-place --recursive $(sources)
+
+lint:
+	$(SWIFT) format lint --strict --recursive $(sources)
+
+clean:
+	rm -rf .build $(embedded)

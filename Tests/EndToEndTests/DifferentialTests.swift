@@ -1,0 +1,63 @@
+import Kernel
+import NetworkLab
+import Testing
+
+extension EndToEnd {
+    /// Small programs, run bare and under USL: exit status and every byte of output must be the same.
+    @Suite struct DifferentialTests {
+        static let python = "import errno, os, socket, sys, time\n"
+
+        static let commands: [[String]] = [
+            // A refused port is refused, with the same message, by every kind of connect.
+            ["ncat", "server", "1"],
+            ["nc", "-v", "server", "1"],
+            ["curl", "-sS", "--max-time", "5", "-o", "/dev/null", "-w", "%{errormsg}", "http://server:1/"],
+            ["/bin/bash", "-c", "exec 3<>/dev/tcp/server/1"],
+            ["/usr/bin/python3", "-c", "import asyncio; asyncio.run(asyncio.open_connection('server', 1))"],
+            // No route, no name.
+            ["nc", "-v", "-w", "2", "203.0.113.1", "80"],
+            ["curl", "-sS", "http://nowhere.invalid/"],
+            // What a program can learn about its connection.
+            [
+                "/usr/bin/python3", "-c",
+                python + "s = socket.create_connection(('server', 7000)); print(s.getpeername(), s.getsockname()[0])",
+            ],
+            // The first bytes and the end; the server speaks first and closes.
+            ["/bin/bash", "-c", "exec 3<>/dev/tcp/server/7000; cat <&3"],
+            // A second connect says that the socket is connected.
+            [
+                "/usr/bin/python3", "-c",
+                python
+                    + "s = socket.create_connection(('server', 7000)); print(errno.errorcode[s.connect_ex(('server', 7000))])",
+            ],
+            // Programs without a connection: status, signal, output.
+            ["/bin/sh", "-c", "echo out; echo error >&2; exit 3"],
+            ["/bin/sh", "-c", "kill -TERM $$"],
+            ["cat"],
+        ]
+
+        @Test func theSameAsWithoutUSL() throws {
+            let bare = try outcomes(.bare)
+            let under = try outcomes(.usl)
+            for (command, pair) in zip(Self.commands, zip(bare, under)) {
+                let (expected, found) = pair
+                #expect(found.status == expected.status, "\(command): \(found.errors)")
+                #expect(found.output == expected.output, "\(command)")
+                #expect(found.errors == expected.errors, "\(command)")
+            }
+        }
+
+        private func outcomes(_ mode: Mode) throws -> [Host.Outcome] {
+            var outcomes: [Host.Outcome] = []
+            try UnderTest.with(mode) { test in
+                let server = try test.serve(
+                    ["ncat", "--listen", "--keep-open", "-p", "7000", "--sh-exec", "echo hello"], port: 7000)
+                for command in Self.commands {
+                    outcomes.append(try test.client.run(test.prefix + command, input: .bytes(Array("input".utf8))))
+                }
+                server.terminate()
+            }
+            return outcomes
+        }
+    }
+}
