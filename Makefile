@@ -22,7 +22,7 @@ build:
 	$(SWIFT) build -c release --scratch-path $(embedded) --target SessionProtocolEmbedded
 	scripts/check-embedded $(embedded)/release/SessionProtocolEmbedded.build/*.o
 	install -D -m 755 .build/release/usl $(tree)/bin/usl
-	install -D -m 644 $(embedded)/release/libuslpreload.so $(tree)/lib/usl/libusl.so
+	install -D -m 644 -s $(embedded)/release/libuslpreload.so $(tree)/lib/usl/libusl.so
 
 demo: build
 	@scripts/setup demo
