@@ -48,6 +48,7 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         if let minimum = try? SocketOption.read(ipv6, IPV6_MINHOPCOUNT, of: number, initial: Int32(0)), minimum > 0 {
             return .minimumTTL
         }
+        let isMapped = destination.isMapped
         if isMapped, (try? SocketOption.read(ipv6, IPV6_V6ONLY, of: number, initial: Int32(0))) != 0 {
             return .v6OnlyToMapped
         }
@@ -58,9 +59,14 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// Gives the socket the local address that it would have had without USL, as far as the application has not done so,
     /// so that its getsockname(2) is right and its leg can be recognised; and readies it for loopback.
     ///
-    /// - Returns: the address from which the leg will come, never IPv4-mapped.
-    public borrowing func prepareLeg() throws(Errno) -> SocketAddress {
+    /// - Returns: what to know once this copy is closed.
+    public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
+        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie)
+    }
+
+    /// The address from which the leg will come, never IPv4-mapped.
+    private borrowing func bindSource() throws(Errno) -> SocketAddress {
         let loopback = SocketAddress.loopback(like: destination.unmapped.host, port: bound.port)
         if bound.port != 0 {
             // On loopback, the kernel fills a wildcard in with the loopback address.
@@ -71,16 +77,6 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         if let source = try? naturalSource(), let local = try? bindPort(at: source) { return local }
         return try bindPort(at: loopback)
     }
-
-    /// `leg` in the spelling that this socket can connect to.
-    public borrowing func spelling(of leg: SocketAddress) -> SocketAddress {
-        isMapped ? leg.mapped : leg
-    }
-
-    /// The family of the leg: IPv4 also for an IPv4-mapped destination.
-    public var legFamily: Int32 { destination.unmapped.family }
-
-    private var isMapped: Bool { destination.unmapped.family != destination.family }
 
     /// The source address that the kernel's routes choose for the destination. Nothing is sent.
     private borrowing func naturalSource() throws(Errno) -> SocketAddress {
@@ -106,8 +102,8 @@ public struct ApplicationSocket: ~Copyable, Sendable {
                 try? SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: later)
             }
         }
-        let wanted = spelling(of: address.unmapped.with(port: 0))
-        return try LegSocket.bind(number, to: wanted).unmapped
+        let wanted = address.unmapped.with(port: 0)
+        return try LegSocket.bind(number, to: destination.isMapped ? wanted.mapped : wanted).unmapped
     }
 
     /// The interface of `SO_BINDTODEVICE`.
@@ -121,7 +117,25 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     }
 }
 
+/// The leg of an application's socket, from before it connects.
+public struct ExpectedLeg: Hashable, Sendable {
+    /// The address from which the leg will come, as its listener will see it: never IPv4-mapped.
+    public let source: SocketAddress
+    /// What the application asked for, in its own spelling.
+    public let destination: SocketAddress
+    /// The kernel's identity of the application's socket (`SO_COOKIE`).
+    public let cookie: UInt64
+
+    /// The family of the leg: IPv4 also for an IPv4-mapped destination.
+    public var family: Int32 { destination.unmapped.family }
+
+    /// A loopback address of that family, as the application's socket must spell it to connect there.
+    public func spelling(of leg: SocketAddress) -> SocketAddress { destination.isMapped ? leg.mapped : leg }
+}
+
 extension SocketAddress {
+    fileprivate var isMapped: Bool { unmapped.family != family }
+
     /// `::ffff:a.b.c.d` for an IPv4 address (RFC 4291, 2.5.5.2), else the address itself.
     fileprivate var mapped: SocketAddress {
         guard case .v4(let address) = host else { return self }

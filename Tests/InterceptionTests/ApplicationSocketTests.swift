@@ -65,7 +65,7 @@ import Testing
 
     @Test func theNaturalSourceIsKept() throws {
         let socket = try tcpSocket(AF_INET)
-        let local = try look(at: socket, address("127.0.0.9", 80)).prepareLeg()
+        let local = try look(at: socket, address("127.0.0.9", 80)).prepareLeg().source
         #expect(local.host == address("127.0.0.1", 0).host && local.port != 0)
         #expect(try LegSocket.localAddress(of: socket.number) == local)
     }
@@ -104,10 +104,10 @@ import Testing
     /// Connects the socket to a leg listener and compares; the address from which the leg came.
     @discardableResult
     private func expectLeg(of socket: borrowing Descriptor, to destination: SocketAddress) throws -> SocketAddress {
-        let application = try look(at: socket, destination)
-        let local = try application.prepareLeg()
-        let listener = try LegListener(family: application.legFamily)
-        #expect([0, EINPROGRESS].contains(connect(socket, to: application.spelling(of: listener.address))))
+        let expected = try look(at: socket, destination).prepareLeg()
+        let local = expected.source
+        let listener = try LegListener(family: expected.family)
+        #expect([0, EINPROGRESS].contains(connect(socket, to: expected.spelling(of: listener.address))))
         try wait(listener.descriptor.number, for: POLLIN)
         #expect(try listener.accept()?.application == local)
         #expect(try LegSocket.localAddress(of: socket.number).unmapped == local)

@@ -17,9 +17,9 @@ import Testing
         init(_ kind: Kind, _ held: borrowing HeldAddress) throws {
             let socket = try tcpSocket(kind.family)
             let copy = try ApplicationSocket(copy: try socket.duplicate(), destination: kind.destination)
-            let local = try copy.prepareLeg()
-            self.local = local
-            target = copy.spelling(of: held.address)
+            let expected = try copy.prepareLeg()
+            local = expected.source
+            target = expected.spelling(of: held.address)
             self.socket = socket
         }
 

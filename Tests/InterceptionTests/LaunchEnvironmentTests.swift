@@ -28,7 +28,9 @@ import Testing
     }
 
     @Test func aMissingLibraryIsNamed() {
-        let error = #expect(throws: LaunchEnvironmentError.self) { _ = try LaunchEnvironment(library: "/nonexistent/x") }
+        let error = #expect(throws: LaunchEnvironmentError.self) {
+            _ = try LaunchEnvironment(library: "/nonexistent/x")
+        }
         #expect(error?.description.contains("/nonexistent/x") == true)
     }
 

@@ -53,7 +53,7 @@ import Testing
         // Somebody listens there, although no such process is to be seen: another PID namespace.
         let elsewhere = directory.socketPath(role: .agent, process: try deadProcess())
         let listening = try ControlListener(path: elsewhere)
-        let dead = directory.socketPath(role: .agent, process: try deadProcess() )
+        let dead = directory.socketPath(role: .agent, process: try deadProcess())
         if dead != elsewhere { _ = try ControlListener(path: dead) }
         for name in ["agent-.sock", "agent--1.sock", "agent-1", "other-1.sock", "agent-1-2.sock"] {
             close(usl_open(temporary.path + "/" + name, O_CREAT | O_WRONLY, 0o600))

@@ -1,0 +1,58 @@
+import CLinux
+import Kernel
+import SystemPackage
+import Testing
+
+@testable import Interception
+
+/// The preload library as a guest in any program.
+@Suite struct PreloadLibraryTests {
+    @Test func itExportsTheTwoHooksAndNothingElse() throws {
+        let symbols = try Program(["nm", "-D", "--defined-only", preloadLibrary()], agent: nil).finish()
+        let names = symbols.compactMap { $0.split(separator: " ").last.map(String.init) }
+        #expect(names.sorted() == ["connect", "getpeername"])
+    }
+
+    @Test func itNeedsLibcAlone() throws {
+        let lines = try Program(["readelf", "-dW", preloadLibrary()], agent: nil).finish()
+        let needed = lines.filter { $0.contains("(NEEDED)") }
+        #expect(needed.count == 1 && needed[0].contains("[libc.so.6]"))
+    }
+
+    /// What the loader maps; the file may also hold what a debugger reads.
+    @Test func itIsSmall() throws {
+        let lines = try Program(["readelf", "-lW", preloadLibrary()], agent: nil).finish()
+        let sizes = lines.map { $0.split(separator: " ") }.filter { $0.first == "LOAD" }.compactMap { fields in
+            Int(fields[5].dropFirst(2), radix: 16)
+        }
+        #expect(!sizes.isEmpty && sizes.reduce(0, +) < 100_000)
+    }
+
+    @Test func shellsAndCurlRunUnderIt() throws {
+        let agent = try FakeAgent()
+        let server = try LegListener(family: AF_INET)
+        let port = server.address.port
+        for command in [
+            ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/\(port) && cat <&3"],
+            ["curl", "-sS", "--max-time", "20", "http://127.0.0.1:\(port)/"],
+        ] {
+            let program = try Program(command, agent: agent.path)
+            while true {
+                // curl asks for the peer's name as well, bash does not.
+                var both = [
+                    pollfd(fd: server.descriptor.number, events: Int16(POLLIN), revents: 0),
+                    pollfd(fd: agent.descriptor, events: Int16(POLLIN), revents: 0),
+                ]
+                let ready = try retrying { poll(&both, 2, patience) }
+                try #require(ready > 0)
+                if both[0].revents != 0 { break }
+                let call = try agent.next()
+                if case .connect = call.request { try call.answer(.direct) } else { try call.answer(.notMine) }
+            }
+            let leg = try unwrap(server.accept())
+            try write("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello\n", to: leg.descriptor)
+            shutdown(leg.descriptor.number, Int32(SHUT_WR))
+            #expect(try program.finish().last?.hasPrefix("hello") == true)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import CLinux
+import Kernel
+import SystemPackage
+import Testing
+
+@testable import Interception
+
+/// getpeername(2) of real programs under the preload library.
+@Suite struct PreloadPeerNameTests {
+    let agent: FakeAgent
+
+    init() throws { agent = try FakeAgent() }
+
+    @Test(arguments: Kind.allCases) func itIsWhatWasAskedFor(kind: Kind) throws {
+        let program = try Program.python(
+            "s = socket.socket(family); s.connect(target); say(s.getpeername()[:2] == target)",
+            to: kind.destination, agent: agent.path)
+        let opened = try agent.openLeg()
+        try agent.answerPeerName(cookie: opened.cookie, kind.destination)
+        #expect(try program.finish() == ["True"])
+        _ = opened.leg.application
+    }
+
+    @Test func itSurvivesDupForkAndExec() throws {
+        let program = try Program.python(
+            """
+            s = socket.socket(family)
+            s.connect(target)
+            say(s.dup().getpeername() == target)
+            if os.fork() == 0:
+                say(s.getpeername() == target)
+                s.set_inheritable(True)
+                script = "import socket; print(socket.socket(fileno=%d).getpeername() == %r)" % (s.fileno(), target)
+                os.execvp("python3", ["python3", "-c", script])
+            say(os.wait()[1])
+            """, to: Kind.v4.destination, agent: agent.path)
+        let opened = try agent.openLeg()
+        for _ in 0..<3 { try agent.answerPeerName(cookie: opened.cookie, Kind.v4.destination) }
+        #expect(try program.finish() == ["True", "True", "True", "0"])
+        _ = opened.leg.application
+    }
+
+    @Test func anotherLoopbackPeerIsShownAsItIs() throws {
+        let server = try LegListener(family: AF_INET)
+        let program = try Program.python(
+            "s = socket.socket(family); s.connect(target); say(s.getpeername() == target)",
+            to: server.address, agent: agent.path)
+        try agent.next().answer(.direct)
+        let call = try agent.next()
+        guard case .peerName = call.request else {
+            Issue.record("\(call.request)")
+            return
+        }
+        try call.answer(.notMine)
+        #expect(try program.finish() == ["True"])
+        _ = server.address
+    }
+
+    @Test func anUnconnectedSocketHasNone() throws {
+        let program = try Program.python(
+            """
+            try: socket.socket(family).getpeername()
+            except OSError as error: say(errno.errorcode[error.errno])
+            """, to: Kind.v4.destination, agent: agent.path)
+        #expect(try program.finish() == ["ENOTCONN"])
+        try agent.expectSilence()
+    }
+}
