@@ -11,12 +11,8 @@ struct SecretBytes: ~Copyable, @unchecked Sendable {
     ) throws(Failure) {
         memory = .allocate(byteCount: count, alignment: 8)
         memory.initializeMemory(as: UInt8.self, repeating: 0)
-        do throws(Failure) {
-            try fill(memory)
-        } catch {
-            memory.deallocate()
-            throw error
-        }
+        // `self` is complete here: if this throws, `deinit` runs.
+        try fill(memory)
     }
 
     deinit {
