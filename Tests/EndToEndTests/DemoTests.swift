@@ -53,7 +53,8 @@ extension EndToEnd {
                         s.sendall(\(part))
                         s.shutdown(socket.SHUT_WR)
                         """
-                    try host.succeed(["/usr/bin/python3", "-c", client])
+                    // The server may have gone before the client has sent everything.
+                    _ = try host.run(["/usr/bin/python3", "-c", client])
                     try server.wait(.seconds(5))
                     #expect(server.standardOutput.split(separator: "\n").last?.hasPrefix(verdict) == true)
                 }
