@@ -31,6 +31,11 @@ public struct SignalSet: Sendable {
         withUnsafePointer(to: value) { sigismember($0, signal) == 1 }
     }
 
+    /// Adds these signals to the calling thread's signal mask.
+    public func block() {
+        withUnsafePointer(to: value) { _ = pthread_sigmask(SIG_BLOCK, $0, nil) }
+    }
+
     /// Makes this set the calling thread's signal mask.
     public func setAsMask() {
         withUnsafePointer(to: value) { _ = pthread_sigmask(SIG_SETMASK, $0, nil) }

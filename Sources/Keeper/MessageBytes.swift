@@ -1,0 +1,36 @@
+/// Puts numbers, in host order, and one text at the end into a message.
+struct ByteWriter {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func write(_ value: some FixedWidthInteger) {
+        withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) }
+    }
+
+    /// Takes what is left of the message; a text that is too long is cut.
+    mutating func write(text: String) {
+        bytes.append(contentsOf: text.utf8.prefix(WorkerMessage.maximumSize - bytes.count))
+    }
+}
+
+/// Takes apart what `ByteWriter` put together.
+struct ByteReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: [UInt8]) { rest = bytes[...] }
+
+    var isAtEnd: Bool { rest.isEmpty }
+
+    /// nil if the message ends before that.
+    mutating func read<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
+        let size = MemoryLayout<Value>.size
+        guard rest.count >= size else { return nil }
+        defer { rest.removeFirst(size) }
+        return rest.withUnsafeBytes { $0.loadUnaligned(as: Value.self) }
+    }
+
+    /// All that is left.
+    mutating func readText() -> String {
+        defer { rest = [] }
+        return String(decoding: rest, as: UTF8.self)
+    }
+}

@@ -1,0 +1,100 @@
+import CLinux
+import Kernel
+import SystemPackage
+
+extension ProgramKeeper {
+    /// What to run, and how it would run without USL.
+    struct Program {
+        let arguments: [[UInt8]]
+        /// The launcher's process group, which the terminal knows.
+        let group: pid_t
+        let signalMask: SignalSet
+    }
+
+    private struct SpawnFailure: Error {
+        let status: UInt8
+        let code: Errno
+    }
+
+    /// Becomes the keeper; called in the launcher's fork, with every signal blocked.
+    static func start(
+        _ program: Program, _ launcher: consuming LauncherConnection,
+        openControl: (pid_t) throws -> ControlSocket,
+        agent: (consuming Descriptor, consuming EscrowChannel) -> Never
+    ) -> Never {
+        do {
+            // Keys on the terminal are for the program's group.
+            try check(setpgid(0, 0))
+            try check(usl_prctl(PR_SET_CHILD_SUBREAPER, 1))
+            // Some parents ignore it, and then nothing could be waited for.
+            usl_signal_set_default(SIGCHLD)
+            let signals = try SignalDescriptor(SignalSet([SIGCHLD, SIGTERM]))
+            let control = try openControl(getpid())
+            // Before the program, and before its environment: the agent's own connections are nobody's to intercept.
+            let worker = try Worker.fork { channel in
+                name("usl-agent")
+                InheritedDescriptors.closeAll(except: [channel.descriptor.number, control.listener.number])
+                _ = chdir("/")
+                agent(Descriptor(owning: control.listener.number), channel)
+            }
+            let child: ChildProcess
+            do throws(SpawnFailure) {
+                child = try spawn(program, environment: control.environment)
+            } catch {
+                unlink(control.path)
+                Diagnostics.report("cannot run '\(text(program.arguments[0]))': \(error.code.description)")
+                launcher.send(.failed(error.status))
+                _exit(0)
+            }
+            launcher.send(.started(child.pid))
+            name("usl-keeper")
+            InheritedDescriptors.closeAll()
+            _ = chdir("/")
+            raiseDescriptorLimit()
+            ProgramKeeper(program: child, worker: worker, launcher: launcher, signals: signals, control: control)
+                .run()
+            _exit(0)
+        } catch {
+            Diagnostics.report("cannot start: \(error)")
+            launcher.send(.failed(UInt8(Launcher.ExitStatus.failed)))
+            _exit(0)
+        }
+    }
+
+    /// Starts the program as its shell would have: in the launcher's process group, with its signal mask, directory and
+    /// descriptors. Signals that are ignored stay so, but for `SIGCHLD`.
+    private static func spawn(
+        _ program: Program, environment: [String: String]
+    ) throws(SpawnFailure) -> ChildProcess {
+        for (name, value) in environment { setenv(name, value, 1) }
+        var attributes = ChildProcess.Attributes()
+        attributes.processGroup = .joined(program.group)
+        attributes.signalMask = program.signalMask
+        do {
+            return try ChildProcess.spawn(program.arguments, attributes)
+        } catch {
+            switch error {
+            case .noSuchFileOrDirectory: throw SpawnFailure(status: Launcher.ExitStatus.notFound, code: error)
+            case .resourceTemporarilyUnavailable, .noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem:
+                // Said by fork(2) or pidfd_open(2), not about the program.
+                throw SpawnFailure(status: UInt8(Launcher.ExitStatus.failed), code: error)
+            default: throw SpawnFailure(status: Launcher.ExitStatus.notExecutable, code: error)
+            }
+        }
+    }
+
+    /// A leg in escrow takes a descriptor; the soft limit is for programs that use select(2).
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(RLIMIT_NOFILE, &limit)
+    }
+
+    /// Names this process for ps(1); at most 15 bytes.
+    private static func name(_ name: StaticString) {
+        _ = usl_prctl(PR_SET_NAME, UInt(bitPattern: name.utf8Start))
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}

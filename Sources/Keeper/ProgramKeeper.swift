@@ -1,0 +1,211 @@
+import CLinux
+import Kernel
+import SystemPackage
+
+/// The keeper of `usl COMMAND`: parent of the agent and of the program.
+///
+/// It holds the agent's escrow, tells the launcher what becomes of the program, and, as a child subreaper, stays after it with
+/// what the program left running in the background, until no descendant and no leg is left.
+struct ProgramKeeper: ~Copyable {
+    private enum State {
+        /// The program lives.
+        case running(isStopped: Bool)
+        /// It has ended; the launcher waits until its bytes are delivered.
+        case draining
+        /// The launcher has gone, or may go.
+        case lingering
+    }
+
+    private var state = State.running(isStopped: false)
+    private let program: ChildProcess
+    /// nil once the agent has died.
+    private var worker: Worker?
+    /// nil once the launcher has gone.
+    private var launcher: LauncherConnection?
+    private let signals: SignalDescriptor
+    /// Held for the agent; nil once nobody will answer there any more.
+    private var control: ControlSocket?
+    private var legs: UInt32 = 0
+    private var undelivered: UInt64 = 0
+    /// Whether the user does not want to wait for the last bytes.
+    private var isGivenUp = false
+    /// Whether this process was asked to end.
+    private var isTerminated = false
+
+    init(
+        program: consuming ChildProcess, worker: consuming Worker, launcher: consuming LauncherConnection,
+        signals: consuming SignalDescriptor, control: consuming ControlSocket
+    ) {
+        self.program = program
+        self.worker = consume worker
+        self.launcher = consume launcher
+        self.signals = signals
+        self.control = consume control
+    }
+
+    /// Works until nothing is left to keep.
+    consuming func run() {
+        while !isDone {
+            waitForAnything()
+            takeSignals()
+            takeReports()
+            takeRequests()
+        }
+        closeControl()
+        worker.take()?.end()
+    }
+
+    private var isDone: Bool {
+        guard case .lingering = state else { return false }
+        if isTerminated || worker == nil { return true }
+        return (isGivenUp || legs == 0) && !hasDescendants
+    }
+
+    /// Waits until something happens. What it was is asked of each source, none of which blocks.
+    private mutating func waitForAnything() {
+        var entries = [pollfd(fd: signals.descriptor.number, events: Int16(POLLIN), revents: 0)]
+        if let number = worker?.channelNumber {
+            entries.append(pollfd(fd: number, events: Int16(POLLIN), revents: 0))
+        }
+        if let number = launcher?.descriptor.number {
+            let events = launcher?.isBehind == true ? POLLIN | POLLOUT : POLLIN
+            entries.append(pollfd(fd: number, events: Int16(events), revents: 0))
+        }
+        _ = poll(&entries, nfds_t(entries.count), -1)
+        launcher?.flush()
+    }
+
+    // MARK: Children
+
+    private mutating func takeSignals() {
+        while let arrival = try? signals.next() {
+            // Whoever ends everything at once ends the program too, whose last bytes are still delivered.
+            if arrival.signal == SIGTERM { isTerminated = true }
+        }
+        reap()
+    }
+
+    /// Takes the news of every child: the program, the agent, and orphans that were left to this subreaper.
+    private mutating func reap() {
+        while true {
+            var status: Int32 = 0
+            let pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)
+            guard pid > 0 else { return }
+            if pid == program.pid {
+                programChanged(status)
+            } else if pid == worker?.pid, let termination = Termination(waitStatus: status) {
+                workerEnded(termination)
+            }
+        }
+    }
+
+    private mutating func programChanged(_ status: Int32) {
+        if usl_wifstopped(status) != 0 {
+            state = .running(isStopped: true)
+            launcher?.send(.stopped(usl_wstopsig(status)))
+        } else if usl_wifcontinued(status) != 0 {
+            state = .running(isStopped: false)
+            launcher?.wake()
+        } else if let termination = Termination(waitStatus: status) {
+            launcher?.send(.ended(termination))
+            // Without a launcher the agent still reports when its last leg has gone.
+            if worker == nil || launcher == nil { finish(lost: 0) } else { state = .draining }
+            worker?.send(.programEnded)
+        }
+    }
+
+    private mutating func workerEnded(_ termination: Termination) {
+        worker?.releaseEscrow()
+        worker = nil
+        closeControl()
+        let how =
+            switch termination {
+            case .exited(let status): "ended with status \(status)"
+            case .signaled(let signal): "was killed by signal \(signal)"
+            }
+        Diagnostics.report("the agent \(how); the connections it carried are reset")
+        if case .draining = state { finish(lost: undelivered) }
+    }
+
+    /// Whether any process is left that the program started, or the program itself. Reparenting precedes the news of the
+    /// parent's end, so a descendant that outlives its parent is a child by now.
+    private var hasDescendants: Bool {
+        switch worker {
+        case let worker?:
+            let pid = worker.pid
+            return children().contains { $0 != pid }
+        case nil: return !children().isEmpty
+        }
+    }
+
+    // MARK: The agent
+
+    private mutating func takeReports() {
+        while let report = worker?.nextReport() {
+            switch report {
+            case .legs(let count, let undelivered, let destination):
+                legs = count
+                self.undelivered = undelivered
+                if case .draining = state {
+                    launcher?.send(.draining(undelivered: undelivered, destination: destination))
+                }
+            case .delivered(let lost):
+                if case .draining = state { finish(lost: lost) }
+            }
+        }
+    }
+
+    private mutating func finish(lost: UInt64) {
+        launcher?.send(.finished(lost: lost))
+        state = .lingering
+        // The launcher leaves now, and whoever reads standard error waits for its end.
+        InheritedDescriptors.closeErrors()
+    }
+
+    /// Programs that ask for the agent from now on connect as if there were no USL.
+    private mutating func closeControl() {
+        if let path = control?.path { unlink(path) }
+        control = nil
+    }
+
+    // MARK: The launcher
+
+    private mutating func takeRequests() {
+        while let incoming = launcher?.receive() {
+            switch incoming {
+            case .nothing: return
+            case .request(let request): take(request)
+            case .end:
+                launcher = nil
+                if case .draining = state { finish(lost: 0) }
+            }
+        }
+    }
+
+    private mutating func take(_ request: LauncherRequest) {
+        switch request {
+        case .forward(let signal):
+            try? program.send(signal: signal)
+        case .resume:
+            // Usually the shell continued the whole group, and one SIGCONT is enough for a program that counts them.
+            reap()
+            if case .running(isStopped: true) = state { try? program.send(signal: SIGCONT) }
+        case .giveUp:
+            isGivenUp = true
+        }
+    }
+}
+
+/// The children of this process, which has one thread (proc_pid_task_children(5)).
+private func children() -> [pid_t] {
+    let number = usl_open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC, 0)
+    // Kernels without it (CONFIG_PROC_CHILDREN) cannot keep sessions of programs in the background.
+    guard number >= 0 else { return [] }
+    let file = Descriptor(owning: number)
+    var text: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while let count = try? retrying({ read(file.number, &chunk, chunk.count) }), count > 0 {
+        text += chunk[..<count]
+    }
+    return text.split(separator: UInt8(ascii: " ")).compactMap { pid_t(String(decoding: $0, as: UTF8.self)) }
+}

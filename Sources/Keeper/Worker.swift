@@ -1,0 +1,72 @@
+import CLinux
+import Kernel
+import SystemPackage
+
+/// The keeper's side of its worker: the process, the channel to it, and what it has given into escrow.
+struct Worker: ~Copyable {
+    let pid: pid_t
+    private static let endingMilliseconds: Int32 = 5000
+
+    private let channel: Descriptor
+    private var escrow = Escrow()
+
+    /// Forks the worker, which runs `body` in a copy of this process and never comes back. The process must have one
+    /// thread only, as the copy has no other (fork(2)).
+    static func fork(_ body: (consuming EscrowChannel) -> Never) throws(Errno) -> Worker {
+        let ends = try SocketPair(nonBlocking: true)
+        let pid = try check(usl_fork())
+        if pid == 0 { body(EscrowChannel(owning: ends.keepSecond())) }
+        return Worker(pid: pid, channel: ends.keepFirst())
+    }
+
+    private init(pid: pid_t, channel: consuming Descriptor) {
+        self.pid = pid
+        self.channel = channel
+    }
+
+    /// Readable when the worker says something or has died.
+    var channelNumber: Int32 { channel.number }
+
+    /// Sends a message. A worker that does not read, or has died, does not get it: its end shows by itself.
+    func send(_ message: KeeperMessage) {
+        _ = try? DescriptorPassing.send([message.rawValue], over: channel.number)
+    }
+
+    /// Takes what the worker says: descriptors into escrow and out of it; the rest is returned. nil: nothing more waits.
+    mutating func nextReport() -> WorkerReport? {
+        while true {
+            do {
+                let capacity = WorkerMessage.maximumSize
+                guard var received = try DescriptorPassing.receive(capacity: capacity, over: channel.number) else {
+                    return nil
+                }
+                switch WorkerMessage(received.bytes) {
+                case .hold(let key, let kind):
+                    // Without one, this process is out of descriptors (recvmsg(2), MSG_CTRUNC): that leg does not
+                    // survive its worker, which is no reason to refuse it.
+                    if let descriptor = received.descriptor.take() { escrow.hold(key, kind, descriptor) }
+                case .release(let key): escrow.release(key)
+                case .report(let report): return report
+                case nil: continue
+                }
+            } catch {
+                return nil
+            }
+        }
+    }
+
+    /// Asks the worker to end and waits for that, though not for ever.
+    consuming func end() {
+        send(.end)
+        guard let pidfd = try? Descriptor(owning: check(usl_pidfd_open(pid))) else { return }
+        var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
+        if (try? retrying { poll(&entry, 1, Self.endingMilliseconds) }) == 0 { kill(pid, SIGKILL) }
+        waitpid(pid, nil, 0)
+    }
+
+    /// What ends with the worker: the legs in escrow are reset.
+    mutating func releaseEscrow() {
+        while nextReport() != nil {}
+        escrow.releaseAll()
+    }
+}
