@@ -34,9 +34,9 @@ test: lint build
 	$(SWIFT) test --skip-build --skip EndToEndTests
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests
 
-# The same with longer runs, and many simulated schedules.
-test-all: export USL_TEST_LONG = 1
+# More: many simulated schedules, and minutes under tcpkill.
 test-all: test simulate
+	$(tree)/bin/usl demo --seconds 300
 
 simulate:
 	@scripts/setup build

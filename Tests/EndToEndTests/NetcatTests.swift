@@ -36,6 +36,20 @@ extension EndToEnd {
             }
         }
 
+        /// Links over IPv6, which a firewall on the way answers with resets.
+        @Test(arguments: Mode.allCases)
+        func aFirewallResetsLinksOverIPv6(mode: Mode) throws {
+            let attack = Attack.Kind.resets(
+                port: UnderTest.gatewayPort, every: .milliseconds(300), lasting: .milliseconds(30))
+            try UnderTest.with(mode, rate: .megabits(500), overIPv6: true, attack: attack) { test in
+                let sink = try test.serve(script: "ncat -6 -l -p 7000 --recv-only | sha256sum", port: 7000)
+                try test.client.makeRandomFile("/run/file", megabytes: 128)
+                try test.script(#""$@" ncat --send-only \#(test.server.address6) 7000 </run/file"#)
+                #expect(try sink.wait(.seconds(30)) == .success)
+                #expect(sink.standardOutput.prefix(64) == (try test.client.digest("/run/file")))
+            }
+        }
+
         /// Both directions at once, ended by a half-close: what comes back after the client's end must all arrive.
         @Test(arguments: Mode.allCases, ["ncat", "nc -N"])
         func anEchoOutlivesTheClientsEnd(mode: Mode, netcat: String) throws {

@@ -31,16 +31,23 @@ struct UnderTest {
     var server: Host { lab["server"] }
 
     /// Makes the hosts and lends them to `body`. Under attack, at least one link must have been reset in the end.
-    static func with(_ mode: Mode, rate: Lab.Rate? = nil, _ body: (UnderTest) throws -> Void) throws {
+    ///
+    /// - Parameters:
+    ///   - overIPv6: whether links are over IPv6.
+    ///   - attack: what happens under attack; by default, the server's kernel aborts every link ten times a second.
+    static func with(
+        _ mode: Mode, rate: Lab.Rate? = nil, overIPv6: Bool = false,
+        attack kind: Attack.Kind = .socketKill(host: "server", port: gatewayPort, every: .milliseconds(100)),
+        _ body: (UnderTest) throws -> Void
+    ) throws {
         let usl = try mode == .bare ? "" : Self.usl()
         try Lab.with(hosts: ["client", "server"], rate: rate) { lab in
             guard mode != .bare else { return try body(UnderTest(lab: lab, mode: mode, prefix: [])) }
             let gateway = try lab["server"].start([usl, "gateway", "--plain", "--allow", "*:1-65535"])
             try lab["server"].waitForListener(port: gatewayPort)
-            let attack =
-                try mode == .attacked
-                ? lab.attack(.socketKill(host: "server", port: gatewayPort, every: .milliseconds(100))) : nil
-            let prefix = [usl, "--plain", "--gateway", "\(lab["server"].address):\(gatewayPort)", "--"]
+            let attack = try mode == .attacked ? lab.attack(kind) : nil
+            let address = overIPv6 ? "[\(lab["server"].address6)]" : lab["server"].address
+            let prefix = [usl, "--plain", "--gateway", "\(address):\(gatewayPort)", "--"]
             try body(UnderTest(lab: lab, mode: mode, prefix: prefix))
             if let attack {
                 attack.stop()
