@@ -8,7 +8,7 @@ public struct KeyAgreement: ~Copyable {
 
     /// The public half, for OPEN or OPENED.
     public let share: [UInt8]
-    private let pair: Key
+    private let pair: OpaquePointer
 
     /// A new pair.
     public static func generate() throws(CryptoError) -> KeyAgreement {
@@ -20,19 +20,21 @@ public struct KeyAgreement: ~Copyable {
 
     /// The pair that belongs to a private key, of which the curve uses 255 bits less the lowest three (RFC 7748, 5).
     init(privateKey: borrowing SecretBytes) throws(CryptoError) {
-        let key = privateKey.withBytes {
+        let pair = privateKey.withBytes {
             EVP_PKEY_new_raw_private_key_ex(nil, "X25519", nil, $0.baseAddress, $0.count)
         }
-        guard let key else { throw CryptoError("making an X25519 key") }
-        let pair = Key(owning: key)
+        guard let pair else { throw CryptoError("making an X25519 key") }
         var share = [UInt8](repeating: 0, count: Self.shareLength)
         var length = share.count
-        guard EVP_PKEY_get_raw_public_key(key, &share, &length) == 1 else {
+        guard EVP_PKEY_get_raw_public_key(pair, &share, &length) == 1 else {
+            EVP_PKEY_free(pair)
             throw CryptoError("making an X25519 share")
         }
         self.pair = pair
         self.share = share
     }
+
+    deinit { EVP_PKEY_free(pair) }
 
     /// The key that both ends of a session derive for its resumption, bound to the session and to both shares.
     ///
@@ -58,31 +60,22 @@ public struct KeyAgreement: ~Copyable {
     /// The raw result of X25519, 32 bytes.
     func sharedSecret(with peerShare: [UInt8]) throws(CryptoError) -> SecretBytes {
         guard peerShare.count == Self.shareLength,
-            let peerKey = EVP_PKEY_new_raw_public_key_ex(nil, "X25519", nil, peerShare, peerShare.count)
+            let peer = EVP_PKEY_new_raw_public_key_ex(nil, "X25519", nil, peerShare, peerShare.count)
         else { throw CryptoError("reading an X25519 share") }
-        let peer = Key(owning: peerKey)
-        guard let context = EVP_PKEY_CTX_new_from_pkey(nil, pair.pointer, nil) else { throw CryptoError("X25519") }
+        defer { EVP_PKEY_free(peer) }
+        guard let context = EVP_PKEY_CTX_new_from_pkey(nil, pair, nil) else { throw CryptoError("X25519") }
         defer { EVP_PKEY_CTX_free(context) }
         return try SecretBytes(count: Self.shareLength) { (secret) throws(CryptoError) in
             var length = secret.count
             // OpenSSL refuses an all-zero result by itself, as RFC 7748, 6.1 allows; USL requires it, so check.
             guard EVP_PKEY_derive_init(context) == 1,
-                EVP_PKEY_derive_set_peer(context, peer.pointer) == 1,
+                EVP_PKEY_derive_set_peer(context, peer) == 1,
                 EVP_PKEY_derive(context, secret.baseAddress, &length) == 1,
                 length == Self.shareLength,
                 secret.reduce(0, |) != 0
             else { throw CryptoError("X25519") }
         }
     }
-}
-
-/// Sole owner of an `EVP_PKEY`.
-private struct Key: ~Copyable {
-    let pointer: OpaquePointer
-
-    init(owning pointer: OpaquePointer) { self.pointer = pointer }
-
-    deinit { EVP_PKEY_free(pointer) }
 }
 
 private func bigEndianBytes(_ word: UInt64) -> [UInt8] {
