@@ -28,8 +28,16 @@ public struct EscrowChannel: ~Copyable, Sendable {
         try send(.release(key))
     }
 
-    public borrowing func report(_ report: WorkerReport) throws(Errno) {
-        try send(.report(report))
+    /// Reports `WorkerReport.legs`.
+    public borrowing func reportLegs(
+        count: UInt32, undelivered: UInt64, destination: String
+    ) throws(Errno) {
+        try send(.report(.legs(count: count, undelivered: undelivered, destination: destination)))
+    }
+
+    /// Reports `WorkerReport.delivered`.
+    public borrowing func reportDelivered(lost: UInt64) throws(Errno) {
+        try send(.report(.delivered(lost: lost)))
     }
 
     private borrowing func send(_ message: WorkerMessage) throws(Errno) {

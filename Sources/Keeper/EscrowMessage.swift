@@ -29,7 +29,7 @@ enum WorkerMessage: Equatable {
 }
 
 /// What a worker tells its keeper about its connections.
-public enum WorkerReport: Equatable, Sendable {
+enum WorkerReport: Equatable {
     /// How many legs live, how many bytes their applications wrote that no peer has acknowledged, and where the most of
     /// these bytes go, as people write it. Sent whenever the number of legs changes, and from `programEnded` until
     /// `delivered` also as bytes are acknowledged.

@@ -1,0 +1,72 @@
+import Kernel
+
+/// All that a ledger says about a session, for the successor of the process that wrote it.
+public struct LedgerSnapshot: Equatable, Sendable {
+    public let identity: LedgerIdentity
+    public let resumeKey: [UInt8]
+    public let epochSent: UInt64
+    public let epochAccepted: UInt64
+    public let ring: RingPlace?
+    public let tail: UInt64
+    public let delivered: UInt64
+    public let flags: LedgerFlags
+    public let baseReceived: UInt64
+    public let baseAcknowledged: UInt64
+
+    /// nil for a slot that is free, or holds what no ledger writes.
+    init?(_ record: LedgerRecord) {
+        guard record.isInUse,
+            let role = LedgerIdentity.Role(rawValue: record.role.load()),
+            let peer = SocketAddress(ledgerBytes: record.load(LedgerRecord.peer)),
+            let destination = SocketAddress(ledgerBytes: record.load(LedgerRecord.destination))
+        else { return nil }
+        identity = LedgerIdentity(
+            session: record.load(LedgerRecord.identifier), role: role, mode: record.mode.load(),
+            peer: peer, destination: destination, openedAt: record.openedAt.load(),
+            leg: EscrowKey(record.leg.load()))
+        resumeKey = record.load(LedgerRecord.resumeKey)
+        epochSent = record.epochSent.load()
+        epochAccepted = record.epochAccepted.load()
+        ring = RingPlace(packed: record.ring.load())
+        tail = record.tail.load()
+        delivered = record.delivered.load()
+        flags = LedgerFlags(rawValue: record.flags.load())
+        baseReceived = record.baseReceived.load()
+        baseAcknowledged = record.baseAcknowledged.load()
+    }
+}
+
+extension SocketAddress {
+    /// 24 bytes: family (4 or 6), port, scope, and the address as two halves, all in host order.
+    var ledgerBytes: [UInt8] {
+        var writer = ByteWriter()
+        switch host {
+        case .v4(let address):
+            writer.write(UInt16(4))
+            writer.write(port)
+            writer.write(UInt32(0))
+            writer.write(UInt64(0))
+            writer.write(UInt64(address))
+        case .v6(let high, let low, let scope):
+            writer.write(UInt16(6))
+            writer.write(port)
+            writer.write(scope)
+            writer.write(high)
+            writer.write(low)
+        }
+        return writer.bytes
+    }
+
+    init?(ledgerBytes bytes: [UInt8]) {
+        var reader = ByteReader(bytes)
+        guard let family = reader.read(UInt16.self), let port = reader.read(UInt16.self),
+            let scope = reader.read(UInt32.self), let high = reader.read(UInt64.self),
+            let low = reader.read(UInt64.self)
+        else { return nil }
+        switch family {
+        case 4: self.init(host: .v4(UInt32(truncatingIfNeeded: low)), port: port)
+        case 6: self.init(host: .v6(high: high, low: low, scope: scope), port: port)
+        default: return nil
+        }
+    }
+}
