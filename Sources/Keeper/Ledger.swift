@@ -56,9 +56,9 @@ public final class Ledger: Sendable {
     public func allocate() -> LedgerSlot? {
         let index = freed.withLock { freed -> Int? in
             if let index = freed.popLast() { return index }
-            let index = usedCount.load()
+            let index = slots.upperBound
             guard index < capacity else { return nil }
-            usedCount.store(index + 1)
+            usedCount.store(UInt64(index + 1))
             return index
         }
         return index.map { LedgerSlot(ledger: self, index: $0) }
@@ -80,7 +80,7 @@ public final class Ledger: Sendable {
         return LedgerRecord(base: base + (1 + index) * Self.slotSize)
     }
 
-    private var slots: Range<Int> { 0..<usedCount.load() }
+    private var slots: Range<Int> { 0..<min(Int(clamping: usedCount.load()), capacity) }
 
-    private var usedCount: SharedField<Int> { SharedField(base) }
+    private var usedCount: SharedWord { SharedWord(base) }
 }

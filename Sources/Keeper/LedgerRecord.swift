@@ -1,64 +1,69 @@
 import Synchronization
 
-/// The fields of a ledger slot, by their place in its 256 bytes. All numbers are in host order.
+/// The fields of a ledger slot, by their place in its 256 bytes. Each number takes 8 bytes, in host order.
 ///
-///     byte    0  state           4 bytes; 0: free, 1: in use
-///     byte    4  flags           4 bytes; `LedgerFlags`
-///     byte    8  tail            8 bytes; position up to which the application's bytes are in the ring
-///     byte   16  delivered       8 bytes; position up to which the application's socket has taken the peer's bytes
-///     byte   24  ring            8 bytes; `RingPlace`
-///     byte   32  epoch sent      8 bytes
-///     byte   40  epoch accepted  8 bytes
-///     byte   48  base received   8 bytes; bytes_received of the leg when it was established
-///     byte   56  base acked      8 bytes; bytes_acked likewise
-///     byte   64  identifier      16 bytes
-///     byte   80  resume key      32 bytes
-///     byte  112  peer            24 bytes; `SocketAddress`
-///     byte  136  destination     24 bytes
-///     byte  160  opened at       8 bytes; nanoseconds of CLOCK_BOOTTIME
-///     byte  168  leg             8 bytes; its key in escrow
-///     byte  176  role, mode      1 byte each
-///     byte  178  zero, to byte 255
-///
+///     byte    0  state           0: free, 1: in use
+///     byte    8  flags           `LedgerFlags`
+///     byte   16  tail            position up to which the application's bytes are in the ring
+///     byte   24  delivered       position up to which the application's socket has taken the peer's bytes
+///     byte   32  ring            `RingPlace`
+///     byte   40  epoch sent
+///     byte   48  epoch accepted
+///     byte   56  base received   bytes_received of the leg when it was established
+///     byte   64  base acked      bytes_acked likewise
+///     byte   72  opened at       nanoseconds of CLOCK_BOOTTIME
+///     byte   80  leg             its key in escrow
+///     byte   88  role            byte 88: role, byte 89: mode
+///     byte   96  identifier      16 bytes
+///     byte  112  resume key      32 bytes
+///     byte  144  peer            24 bytes; `SocketAddress`
+///     byte  168  destination     24 bytes
+///     byte  192  zero, to byte 255
 struct LedgerRecord {
     let base: UnsafeMutableRawPointer
 
-    var state: SharedField<UInt32> { SharedField(base + 0) }
-    var flags: SharedField<UInt32> { SharedField(base + 4) }
-    var tail: SharedField<UInt64> { SharedField(base + 8) }
-    var delivered: SharedField<UInt64> { SharedField(base + 16) }
-    var ring: SharedField<UInt64> { SharedField(base + 24) }
-    var epochSent: SharedField<UInt64> { SharedField(base + 32) }
-    var epochAccepted: SharedField<UInt64> { SharedField(base + 40) }
-    var baseReceived: SharedField<UInt64> { SharedField(base + 48) }
-    var baseAcknowledged: SharedField<UInt64> { SharedField(base + 56) }
-    var openedAt: SharedField<UInt64> { SharedField(base + 160) }
-    var leg: SharedField<UInt64> { SharedField(base + 168) }
-    var role: SharedField<UInt8> { SharedField(base + 176) }
-    var mode: SharedField<UInt8> { SharedField(base + 177) }
+    var state: SharedWord { SharedWord(base) }
+    var flags: SharedWord { SharedWord(base + 8) }
+    var tail: SharedWord { SharedWord(base + 16) }
+    var delivered: SharedWord { SharedWord(base + 24) }
+    var ring: SharedWord { SharedWord(base + 32) }
+    var epochSent: SharedWord { SharedWord(base + 40) }
+    var epochAccepted: SharedWord { SharedWord(base + 48) }
+    var baseReceived: SharedWord { SharedWord(base + 56) }
+    var baseAcknowledged: SharedWord { SharedWord(base + 64) }
+    var openedAt: SharedWord { SharedWord(base + 72) }
+    var leg: SharedWord { SharedWord(base + 80) }
+    var role: SharedWord { SharedWord(base + 88) }
 
-    static let identifier = 64..<80
-    static let resumeKey = 80..<112
-    static let peer = 112..<136
-    static let destination = 136..<160
+    static let identifier = 96..<112
+    static let resumeKey = 112..<144
+    static let peer = 144..<168
+    static let destination = 168..<192
 
     var isInUse: Bool { state.load() != 0 }
 
     /// Stores bytes into a field of that length.
     func store(_ bytes: [UInt8], in field: Range<Int>) {
         precondition(bytes.count == field.count, "a field takes exactly its length")
-        for (byte, place) in zip(bytes, field) { SharedField(base + place).store(byte) }
+        bytes.withUnsafeBytes { bytes in
+            for word in stride(from: 0, to: bytes.count, by: 8) {
+                SharedWord(base + field.lowerBound + word)
+                    .store(bytes.loadUnaligned(fromByteOffset: word, as: UInt64.self))
+            }
+        }
     }
 
     func load(_ field: Range<Int>) -> [UInt8] {
-        field.map { SharedField(base + $0).load() }
+        var writer = ByteWriter()
+        for word in stride(from: field.lowerBound, to: field.upperBound, by: 8) {
+            writer.write(SharedWord(base + word).load())
+        }
+        return writer.bytes
     }
 
     /// Frees the slot, and leaves no key behind.
     func erase() {
-        state.store(0)
-        for word in stride(from: 8, to: Ledger.slotSize, by: 8) { SharedField<UInt64>(base + word).store(0) }
-        flags.store(0)
+        for word in stride(from: 0, to: Ledger.slotSize, by: 8) { SharedWord(base + word).store(0) }
     }
 }
 
@@ -66,12 +71,12 @@ struct LedgerRecord {
 ///
 /// A store that a process has executed outlives it, whatever kills it, so that only the order of the stores matters. Stores
 /// are release stores, which keeps the compiler from moving those above them below, and costs nothing on x86.
-struct SharedField<Value: AtomicRepresentable & FixedWidthInteger> {
-    private let place: UnsafeMutablePointer<Atomic<Value>>
+struct SharedWord {
+    private let place: UnsafeMutablePointer<Atomic<UInt64>>
 
     /// - Parameter place: aligned for the number; `Atomic` has its size and alignment.
-    init(_ place: UnsafeMutableRawPointer) { self.place = place.assumingMemoryBound(to: Atomic<Value>.self) }
+    init(_ place: UnsafeMutableRawPointer) { self.place = place.assumingMemoryBound(to: Atomic<UInt64>.self) }
 
-    func store(_ value: Value) { place.pointee.store(value, ordering: .releasing) }
-    func load() -> Value { place.pointee.load(ordering: .acquiring) }
+    func store(_ value: UInt64) { place.pointee.store(value, ordering: .releasing) }
+    func load() -> UInt64 { place.pointee.load(ordering: .acquiring) }
 }

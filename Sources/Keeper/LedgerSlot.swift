@@ -22,8 +22,7 @@ public struct LedgerSlot: ~Copyable, Sendable {
         record.store(identity.destination.ledgerBytes, in: LedgerRecord.destination)
         record.openedAt.store(identity.openedAt)
         record.leg.store(identity.leg.value)
-        record.role.store(identity.role.rawValue)
-        record.mode.store(identity.mode)
+        record.role.store(UInt64(identity.role.rawValue) | UInt64(identity.mode) << 8)
         record.state.store(1)
     }
 
@@ -64,8 +63,8 @@ public struct LedgerSlot: ~Copyable, Sendable {
 
 /// What happened to a session once and for all.
 public struct LedgerFlags: OptionSet, Sendable {
-    public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The application has ended its direction, and the end was read.
     public static let finRead = LedgerFlags(rawValue: 1)

@@ -16,12 +16,13 @@ public struct LedgerSnapshot: Equatable, Sendable {
     /// nil for a slot that is free, or holds what no ledger writes.
     init?(_ record: LedgerRecord) {
         guard record.isInUse,
-            let role = LedgerIdentity.Role(rawValue: record.role.load()),
+            let role = LedgerIdentity.Role(rawValue: UInt8(truncatingIfNeeded: record.role.load())),
             let peer = SocketAddress(ledgerBytes: record.load(LedgerRecord.peer)),
             let destination = SocketAddress(ledgerBytes: record.load(LedgerRecord.destination))
         else { return nil }
         identity = LedgerIdentity(
-            session: record.load(LedgerRecord.identifier), role: role, mode: record.mode.load(),
+            session: record.load(LedgerRecord.identifier), role: role,
+            mode: UInt8(truncatingIfNeeded: record.role.load() >> 8),
             peer: peer, destination: destination, openedAt: record.openedAt.load(),
             leg: EscrowKey(record.leg.load()))
         resumeKey = record.load(LedgerRecord.resumeKey)
