@@ -18,8 +18,8 @@ private let patience: Int64 = 10_000
 ///
 /// - Parameters:
 ///   - passing: a descriptor to send along, if not negative.
-///   - interrupted: set when a signal handler ran meanwhile.
-func askAgent(_ request: ControlRequest, passing descriptor: Int32, interrupted: inout Bool) -> AgentAnswer {
+///   - signals: told of signals that arrive meanwhile.
+func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: inout SignalWatch) -> AgentAnswer {
     let control = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard control >= 0 else { return .unreachable }
     defer { _ = close(control) }
@@ -27,7 +27,7 @@ func askAgent(_ request: ControlRequest, passing descriptor: Int32, interrupted:
     guard reach(agentAddress, on: control), send(request, passing: descriptor, over: control) else {
         return .unreachable
     }
-    return answer(on: control, by: deadline, interrupted: &interrupted)
+    return answer(on: control, by: deadline, signals: &signals)
 }
 
 private func reach(_ address: sockaddr_un, on control: Int32) -> Bool {
@@ -75,20 +75,13 @@ private func send(_ request: ControlRequest, passing descriptor: Int32, over con
     }
 }
 
-private func answer(on control: Int32, by deadline: Int64, interrupted: inout Bool) -> AgentAnswer {
+private func answer(on control: Int32, by deadline: Int64, signals: inout SignalWatch) -> AgentAnswer {
     var bytes = ControlMessage.Bytes(repeating: 0)
     var filled = 0
     while filled < ControlMessage.size {
         let remaining = deadline - now()
         guard remaining > 0 else { return .timedOut }
-        var ready = pollfd(fd: control, events: Int16(POLLIN), revents: 0)
-        let count = poll(&ready, 1, Int32(remaining))
-        if count < 0 {
-            guard usl_errno() == EINTR else { return .unreachable }
-            interrupted = true
-            continue
-        }
-        guard count > 0 else { return .timedOut }
+        guard signals.wait(for: control, milliseconds: Int32(remaining)) else { continue }
         let received = withUnsafeMutableBytes(of: &bytes) {
             recv(control, $0.baseAddress! + filled, $0.count - filled, Int32(MSG_DONTWAIT))
         }

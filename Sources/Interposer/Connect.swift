@@ -12,9 +12,9 @@ public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr
         return nextConnect(socket, address, length)
     }
     let blocking = usl_fcntl(socket, F_GETFL, 0) & O_NONBLOCK == 0
-    var interrupted = false
-    let answer = askAgent(.connect(to: asked, blocking: blocking), passing: socket, interrupted: &interrupted)
-    interrupted = interrupted && blocking && anyHandlerInterrupts()
+    var signals = blocking ? SignalWatch(connecting: socket) : SignalWatch()
+    let answer = askAgent(.connect(to: asked, blocking: blocking), passing: socket, signals: &signals)
+    let interrupted = signals.end()
     usl_set_errno(errnoBefore)
     switch answer {
     case .response(.leg(let leg)), .response(.held(let leg)):
@@ -48,19 +48,6 @@ private func begin(
     _ = usl_fcntl(socket, F_SETFL, flags)
     usl_set_errno(result < 0 && code == EINPROGRESS ? EINTR : code)
     return result
-}
-
-/// Whether a handler that ran while the agent was asked would have ended the application's connect(2) with `EINTR`.
-/// poll(2) does not tell which handler it was, and connect(2) goes on only after those with `SA_RESTART` (signal(7)).
-private func anyHandlerInterrupts() -> Bool {
-    for number in 1...64 {
-        var action = sigaction()
-        guard sigaction(Int32(number), nil, &action) == 0 else { continue }
-        let handler = unsafeBitCast(action.__sigaction_handler, to: UInt.self)
-        let isFunction = handler > 1  // SIG_DFL is 0, SIG_IGN is 1
-        if isFunction && action.sa_flags & Int32(SA_RESTART) == 0 { return true }
-    }
-    return false
 }
 
 /// Copies the address if it is IPv4 or IPv6 and long enough for the kernel.

@@ -10,8 +10,8 @@ public func interposedPeerName(
     let result = nextPeerName(socket, address, length)
     guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
     if hasLoopbackPeer(socket), isTCP(socket), let cookie = cookie(of: socket) {
-        var interrupted = false
-        let answer = askAgent(.peerName(cookie: cookie), passing: -1, interrupted: &interrupted)
+        var signals = SignalWatch()
+        let answer = askAgent(.peerName(cookie: cookie), passing: -1, signals: &signals)
         if case .response(.asked(let asked)) = answer {
             let target = UnsafeMutableRawPointer(address)
             for index in 0..<min(Int(room), asked.count) {

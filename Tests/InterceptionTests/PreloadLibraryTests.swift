@@ -37,22 +37,13 @@ import Testing
             ["curl", "-sS", "--max-time", "20", "http://127.0.0.1:\(port)/"],
         ] {
             let program = try Program(command, agent: agent.path)
-            while true {
-                // curl asks for the peer's name as well, bash does not.
-                var both = [
-                    pollfd(fd: server.descriptor.number, events: Int16(POLLIN), revents: 0),
-                    pollfd(fd: agent.descriptor, events: Int16(POLLIN), revents: 0),
-                ]
-                let ready = try retrying { poll(&both, 2, patience) }
-                try #require(ready > 0)
-                if both[0].revents != 0 { break }
-                let call = try agent.next()
-                if case .connect = call.request { try call.answer(.direct) } else { try call.answer(.notMine) }
+            try agent.serve(
+                program, server: server.descriptor.number, reply: "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello\n"
+            ) {
+                if case .connect = $0 { .direct } else { .notMine }
             }
-            let leg = try unwrap(server.accept())
-            try write("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello\n", to: leg.descriptor)
-            shutdown(leg.descriptor.number, Int32(SHUT_WR))
-            #expect(try program.finish().last?.hasPrefix("hello") == true)
+            let lines = try program.finish()
+            #expect(lines.last?.hasPrefix("hello") == true, "\(lines)")
         }
     }
 }

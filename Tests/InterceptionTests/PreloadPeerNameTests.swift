@@ -16,7 +16,7 @@ import Testing
             "s = socket.socket(family); s.connect(target); say(s.getpeername()[:2] == target)",
             to: kind.destination, agent: agent.path)
         let opened = try agent.openLeg()
-        try agent.answerPeerName(cookie: opened.cookie, kind.destination)
+        try agent.serve(program, answer: FakeAgent.naming(opened.cookie, kind.destination))
         #expect(try program.finish() == ["True"])
         _ = opened.leg.application
     }
@@ -30,12 +30,12 @@ import Testing
             if os.fork() == 0:
                 say(s.getpeername() == target)
                 s.set_inheritable(True)
-                script = "import socket; print(socket.socket(fileno=%d).getpeername() == %r)" % (s.fileno(), target)
-                os.execvp("python3", ["python3", "-c", script])
+                script = "import os, socket; s = socket.socket(fileno=%d); print(s.getpeername() == %r, flush=True); os._exit(0)"
+                os.execvp("python3", ["python3", "-c", script % (s.fileno(), target)])
             say(os.wait()[1])
             """, to: Kind.v4.destination, agent: agent.path)
         let opened = try agent.openLeg()
-        for _ in 0..<3 { try agent.answerPeerName(cookie: opened.cookie, Kind.v4.destination) }
+        try agent.serve(program, answer: FakeAgent.naming(opened.cookie, Kind.v4.destination))
         #expect(try program.finish() == ["True", "True", "True", "0"])
         _ = opened.leg.application
     }
@@ -45,13 +45,13 @@ import Testing
         let program = try Program.python(
             "s = socket.socket(family); s.connect(target); say(s.getpeername() == target)",
             to: server.address, agent: agent.path)
-        try agent.next().answer(.direct)
-        let call = try agent.next()
-        guard case .peerName = call.request else {
-            Issue.record("\(call.request)")
-            return
+        var namesAsked = 0
+        try agent.serve(program) {
+            if case .connect = $0 { return .direct }
+            namesAsked += 1
+            return .notMine
         }
-        try call.answer(.notMine)
+        #expect(namesAsked == 1)
         #expect(try program.finish() == ["True"])
         _ = server.address
     }

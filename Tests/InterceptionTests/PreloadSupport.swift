@@ -112,11 +112,40 @@ final class FakeAgent {
         return Held(address: held, expected: expected)
     }
 
-    /// Answers a `peerName` for that socket.
-    func answerPeerName(cookie: UInt64, _ address: SocketAddress) throws {
-        let call = try next()
-        #expect(call.request == .peerName(cookie: cookie))
-        try call.answer(.asked(AddressBytes(address)))
+    /// Answers whatever `program` asks until it ends: interpreters ask for peers' names more often than one thinks.
+    ///
+    /// - Parameters:
+    ///   - server: a listener of the test; what connects there gets `reply`.
+    func serve(
+        _ program: Program, server: Int32 = -1, reply: String = "",
+        answer: (ControlRequest) -> ControlResponse
+    ) throws {
+        var legs: [Int32] = []
+        defer { for leg in legs { close(leg) } }
+        while true {
+            var entries = [program.pidfd, descriptor, server].map {
+                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+            }
+            let ready = try retrying { poll(&entries, nfds_t(entries.count), patience) }
+            try #require(ready > 0, "the program hangs")
+            if entries[1].revents != 0 {
+                let call = try next()
+                try call.answer(answer(call.request))
+            } else if entries[2].revents != 0, let leg = try LegSocket.accept(from: server) {
+                // Lingering as a server does: a leg's close is a reset.
+                try SocketOption.set(SOL_SOCKET, SO_LINGER, of: leg.descriptor.number, to: linger())
+                try write(reply, to: leg.descriptor)
+                shutdown(leg.descriptor.number, Int32(SHUT_WR))
+                legs.append(try leg.descriptor.duplicate().release())
+            } else if entries[0].revents != 0 {
+                return
+            }
+        }
+    }
+
+    /// The answer to `peerName` for one socket.
+    static func naming(_ cookie: UInt64, _ address: SocketAddress) -> (ControlRequest) -> ControlResponse {
+        { $0 == .peerName(cookie: cookie) ? .asked(AddressBytes(address)) : .notMine }
     }
 }
 
@@ -127,6 +156,7 @@ final class Program {
     private var pending: [UInt8] = []
 
     var pid: pid_t { child.pid }
+    var pidfd: Int32 { child.pidfd.number }
 
     /// - Parameter agent: the value of `USL_AGENT`.
     init(_ arguments: [String], agent: String?) throws {
@@ -167,7 +197,10 @@ final class Program {
             try wait(output.number, for: POLLIN, sourceLocation: sourceLocation)
             var bytes = [UInt8](repeating: 0, count: 4096)
             let count = try retrying { read(output.number, &bytes, bytes.count) }
-            if count == 0 { return nil }
+            if count == 0 {
+                defer { pending = [] }
+                return pending.isEmpty ? nil : String(decoding: pending, as: UTF8.self)
+            }
             pending += bytes[..<count]
         }
     }
