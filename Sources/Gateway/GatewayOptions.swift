@@ -1,0 +1,20 @@
+public import Kernel
+
+/// What a gateway does.
+public struct GatewayOptions: Sendable {
+    /// Where agents connect; never empty.
+    public var listen: [SocketAddress]
+    /// Where a gateway connects for them.
+    public var allow: AllowList
+    /// Whether links may come from other hosts without encryption.
+    public var allowsPlain = false
+    /// How long a session may be without a link.
+    public var suspension = Duration.seconds(24 * 3600)
+    /// The directory of what outlives the gateway; nil: `/var/lib/usl` for root, else `usl` in the user's state directory.
+    public var stateDirectory: String?
+
+    public init(listen: [SocketAddress], allow: AllowList) {
+        self.listen = listen
+        self.allow = allow
+    }
+}
