@@ -53,6 +53,25 @@ import Testing
         #expect(found == .boundToDevice("lo"))
     }
 
+    @Test(.enabled(if: geteuid() == 0, "needs root to make a network namespace"))
+    func aSocketOfAnotherNetworkIsAnObstacle() throws {
+        var thread = pthread_t()
+        // In a thread of its own, which takes the namespace with it when it ends.
+        let failed = pthread_create(
+            &thread, nil,
+            { _ in
+                guard unshare(CLONE_NEWNET) == 0, let made = try? tcpSocket(AF_INET) else { return nil }
+                return UnsafeMutableRawPointer(bitPattern: Int(made.release()))
+            }, nil)
+        #expect(failed == 0)
+        var result: UnsafeMutableRawPointer?
+        pthread_join(thread, &result)
+        let number = try #require(result.map { Int32(Int(bitPattern: $0)) }, "no namespace")
+        let socket = Descriptor(owning: number)
+        let obstacle = try look(at: socket, Kind.v4.destination).obstacle(network: try NetworkNamespace.own())
+        #expect(obstacle == .otherNetwork)
+    }
+
     @Test func aSocketOfTheOtherFamilyIsRefused() throws {
         let socket = try tcpSocket(AF_INET)
         #expect(throws: Errno.addressFamilyNotSupported) { _ = try look(at: socket, Kind.v6.destination) }
