@@ -19,6 +19,7 @@ let package = Package(
         .executable(name: "usl", targets: ["usl"]),
         // Executable and library products must differ in name; `make build` names this one libusl.so.
         .library(name: "uslpreload", type: .dynamic, targets: ["Interposer"]),
+        .executable(name: "usl-simulate", targets: ["SimulateCommand"]),
         .library(name: "SessionProtocol", targets: ["SessionProtocol"]),
     ],
     dependencies: [
@@ -54,16 +55,27 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Keeper", dependencies: ["Kernel"], swiftSettings: strict),
         .target(name: "Interception", dependencies: ["Kernel", "Keeper"], swiftSettings: strict),
+        // What agent and gateway share: loops full of sessions, escrow, ledger, and the control socket's status.
+        .target(
+            name: "SessionHost",
+            dependencies: [
+                "Engine", "Interception", "Keeper", "Kernel", .product(name: "Logging", package: "swift-log"),
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
         .target(
             name: "Agent",
             dependencies: [
-                "Engine", "Interception", "Keeper", "Rendezvous",
+                "SessionHost", "Engine", "Interception", "Keeper", "Rendezvous",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
             name: "Gateway",
-            dependencies: ["Engine", "Keeper", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "SessionHost", "Engine", "Interception", "Keeper", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "usl",
@@ -84,6 +96,10 @@ let package = Package(
             ]),
 
         .target(name: "Simulation", dependencies: ["SessionProtocol"], swiftSettings: strict),
+        .executableTarget(
+            name: "SimulateCommand",
+            dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
         .target(name: "NetworkLab", dependencies: ["Kernel"], swiftSettings: strict),
 
         .testTarget(name: "KernelTests", dependencies: ["Kernel"]),
@@ -94,6 +110,7 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),
         .testTarget(name: "InterceptionTests", dependencies: ["Interception"]),
+        .testTarget(name: "SessionHostTests", dependencies: ["SessionHost"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent"]),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
         .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab"]),

@@ -1,1 +1,161 @@
-// placeholder
+import Engine
+import Interception
+import Keeper
+import Kernel
+import Rendezvous
+import SessionHost
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// What every connection of an agent shares. On the main loop.
+final class Agent {
+    let options: AgentOptions
+    let loop: EventLoop
+    let pool: LoopPool
+    let escrow: EscrowClient
+    let desk: LegDesk
+    let network: NetworkNamespace?
+    var notices: Notices
+    private let ledger: SessionLedger
+    private var detected = DetectionCache<SocketAddress>()
+    /// Connections that wait for the same destination to be probed.
+    private var probing: [SocketAddress: [(Route) -> Void]] = [:]
+    /// What applications asked for, by the cookie of their socket.
+    private(set) var askedAddresses: [UInt64: AddressBytes] = [:]
+    private(set) var drain: Drain?
+
+    init(_ options: AgentOptions, pool: LoopPool, escrow: EscrowClient, ledger: SessionLedger) {
+        self.options = options
+        self.pool = pool
+        self.escrow = escrow
+        self.ledger = ledger
+        loop = pool.main
+        notices = Notices(options.verbosity)
+        network = (try? NetworkNamespace.own()) ?? nil
+        desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
+    }
+
+    // MARK: - Which way
+
+    /// How a destination is reached.
+    enum Route {
+        case direct
+        /// `known`: the gateway is at the destination and was detected, not named.
+        case session(gateways: [SocketAddress])
+    }
+
+    /// Decides how to reach a destination; calls `decided` at once if that is known, else when it is.
+    func route(to destination: SocketAddress, decided: @escaping (Route) -> Void) {
+        if options.treatment == .direct { return decided(.direct) }
+        if let gateway = options.gateway { return decided(.session(gateways: gateway.addresses)) }
+        let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
+        switch detected.finding(for: place, now: loop.now.nanoseconds) {
+        case .gateway: decided(route(through: place))
+        case .ordinary: decided(.direct)
+        case nil:
+            let isFirst = probing[place] == nil
+            probing[place, default: []].append(decided)
+            guard isFirst else { return }
+            GatewayProbe.start(place, on: loop) { [self] finding in
+                detected.note(finding == .gateway ? .gateway : .ordinary, for: place, now: loop.now.nanoseconds)
+                if finding == .stranger {
+                    notices.warn("\(place) is no USL gateway, though something listens there; connected directly")
+                }
+                let route = finding == .gateway ? route(through: place) : .direct
+                for decided in probing.removeValue(forKey: place) ?? [] { decided(route) }
+            }
+        }
+    }
+
+    private func route(through gateway: SocketAddress) -> Route {
+        if gateway.isLoopback || options.allowsPlain { return .session(gateways: [gateway]) }
+        notices.warn(
+            "there is a gateway at \(gateway), but links that leave this host are plain and need --plain; connected directly"
+        )
+        return .direct
+    }
+
+    // MARK: - Sessions
+
+    /// A session of this agent, wherever it lives.
+    struct Session {
+        let id: SessionID
+        fileprivate let place: LoopPool.Place
+
+        /// Brings it its leg, of which a copy is in escrow.
+        func bring(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
+            withDriver { driver, _ in
+                guard let leg = leg.take() else { return }
+                // Without a descriptor for epoll the leg is closed, which resets it.
+                do { try driver.attachLeg(leg, escrowKey: key.value) } catch { driver.abandonLeg() }
+            }
+        }
+
+        /// Does something with its driver, on its loop, if it is still there.
+        func withDriver(_ body: @escaping @Sendable (SessionDriver, EventLoop) -> Void) {
+            place.mailbox.post { [id, place] loop in
+                if let driver = place.sessions.on(loop)[id] { body(driver, loop) }
+            }
+        }
+    }
+
+    /// Begins a session; `event` is called on the main loop.
+    func open(
+        to destination: SocketAddress, through gateways: [SocketAddress], program: String?,
+        event: @escaping (SessionEvent) -> Void
+    ) throws(CryptoError) -> Session {
+        let id = try Randomness.sessionID()
+        let session = Session(id: id, place: pool.place())
+        let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
+        let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
+        let (suspendLimit, place) = (Interval(options.suspension), session.place)
+        place.mailbox.post { loop in
+            let owner = OpeningSession(table: place.sessions.on(loop), journal: journal.take()) { event in
+                main.post { handler.on($0)(event) }
+            }
+            do {
+                let driver = try SessionDriver.open(
+                    id, to: destination, through: gateways, suspendLimit: suspendLimit, buffers: SessionBuffers(),
+                    on: loop, owner: owner)
+                place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
+            } catch {
+                main.post { handler.on($0)(.ended(.dropped)) }
+                main.post { handler.on($0)(.finished) }
+            }
+        }
+        return session
+    }
+
+    // MARK: - Names
+
+    func remember(_ cookie: UInt64, _ asked: AddressBytes) { askedAddresses[cookie] = asked }
+    func forget(_ cookie: UInt64) { askedAddresses[cookie] = nil }
+
+    // MARK: - Legs and the keeper
+
+    /// Connections whose sessions are not over: the keeper stays for as long as there are any.
+    private(set) var connectionCount = 0
+    /// Sessions that ended in a reset while a program's last bytes were under way.
+    private(set) var failedSessions: Set<SessionID> = []
+
+    func countConnections(_ change: Int) {
+        connectionCount += change
+        // While it drains, `Drain` reports.
+        if drain == nil { escrow.reportLegs(count: connectionCount, undelivered: 0, destination: "") }
+    }
+
+    func noteFailure(_ id: SessionID) { failedSessions.insert(id) }
+
+    /// The program has ended: what it wrote is still to be delivered.
+    func programEnded() {
+        guard drain == nil else { return }
+        drain = Drain(self)
+    }
+
+    func drainIsOver() {
+        drain = nil
+        failedSessions = []
+        countConnections(0)
+    }
+}

@@ -1,5 +1,4 @@
 public import Kernel
-public import SessionProtocol
 
 /// What `usl CMD` or `usl forward` was asked to do with connections.
 public struct AgentOptions: Sendable {
@@ -16,27 +15,29 @@ public struct AgentOptions: Sendable {
         public static func < (left: Verbosity, right: Verbosity) -> Bool { left.rawValue < right.rawValue }
     }
 
-    /// The gateway that was named, as people wrote it, and its addresses. Without one, each destination is asked at
-    /// ``gatewayPort``.
-    public var gateway: (name: String, addresses: [SocketAddress])?
-    public var treatment: Treatment
+    /// A gateway that was named.
+    public struct Gateway: Sendable {
+        /// As people wrote it.
+        public let name: HostPort
+        public let addresses: [SocketAddress]
+
+        public init(name: HostPort, addresses: [SocketAddress]) {
+            self.name = name
+            self.addresses = addresses
+        }
+    }
+
+    /// Without one, each destination is asked at ``gatewayPort``.
+    public var gateway: Gateway?
+    public var treatment = Treatment.session
     /// Links to other hosts may be plain; until links can be TLS, they have to.
-    public var plain: Bool
+    public var allowsPlain = false
     /// How long a session may be without a link.
-    public var suspendLimit: Interval
-    public var verbosity: Verbosity
+    public var suspension = Duration.seconds(24 * 3600)
+    public var verbosity = Verbosity.normal
 
     /// Where a gateway listens by default.
     public static let gatewayPort: UInt16 = 7117
 
-    public init(
-        gateway: (name: String, addresses: [SocketAddress])?, treatment: Treatment, plain: Bool,
-        suspendLimit: Interval, verbosity: Verbosity
-    ) {
-        self.gateway = gateway
-        self.treatment = treatment
-        self.plain = plain
-        self.suspendLimit = suspendLimit
-        self.verbosity = verbosity
-    }
+    public init() {}
 }

@@ -30,6 +30,8 @@ public struct ArenaLimits: Hashable, Sendable {
 /// same bytes. One mapping per ring would meet `vm.max_map_count` at about 32,000 sessions.
 public final class Arena {
     public let limits: ArenaLimits
+    /// What the process calls the arena where it tells a successor of places in it.
+    public var label: UInt64 = 0
     /// The memory file. For escrow; the arena keeps it.
     public var memoryFile: Int32 { file.number }
     /// Bytes of all slots that are handed out.

@@ -1,19 +1,21 @@
-import CLinux
+public import CLinux
 
-/// Received bytes on their way to the application's leg: spans of the receive buffer, headers left out.
-struct Delivery {
+/// Bytes on their way to a socket, gathered from where they are: received ones have frame headers between them.
+public struct Delivery {
     /// Spans for one system call.
     private static let capacity = 16
 
     private var spans = InlineArray<16, UnsafeRawBufferPointer>(
         repeating: UnsafeRawBufferPointer(start: nil, count: 0))
     private(set) var spanCount = 0
-    private(set) var byteCount = 0
+    public private(set) var byteCount = 0
 
     var isFull: Bool { spanCount == Delivery.capacity }
     var isEmpty: Bool { byteCount == 0 }
 
-    mutating func append(_ span: UnsafeRawBufferPointer) {
+    public init() {}
+
+    public mutating func append(_ span: UnsafeRawBufferPointer) {
         precondition(!isFull, "a delivery holds \(Delivery.capacity) spans")
         spans[spanCount] = span
         spanCount += 1
@@ -21,7 +23,7 @@ struct Delivery {
     }
 
     /// Lends the spans as an I/O vector.
-    func withVector<Result>(_ body: (UnsafeBufferPointer<iovec>) -> Result) -> Result {
+    public func withVector<Result>(_ body: (UnsafeBufferPointer<iovec>) -> Result) -> Result {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: Delivery.capacity) { vectors in
             for index in 0..<spanCount {
                 let base = UnsafeMutableRawPointer(mutating: spans[index].baseAddress)

@@ -158,13 +158,6 @@ struct FrameQueue {
     }
 }
 
-extension FrameHeader {
-    fileprivate var encodedBytes: [UInt8] {
-        let encoded = self.encoded
-        return (0..<Wire.headerLength).map { encoded[$0] }
-    }
-}
-
 extension Range<Position> {
     fileprivate func dropFirst(_ count: Int) -> Range<Position> { lowerBound + UInt64(count)..<upperBound }
 }

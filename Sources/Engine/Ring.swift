@@ -29,6 +29,8 @@ public struct Ring: ~Copyable {
         memory = arena.base
     }
 
+    /// Where the slot begins in its arena; 0 without one.
+    public var slotOffset: Int { capacity > 0 ? memory - arena.base : 0 }
     /// Bytes held.
     @inlinable public var count: Int { Int(truncatingIfNeeded: end &- base) }
     @inlinable public var isEmpty: Bool { end == base }

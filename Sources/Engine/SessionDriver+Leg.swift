@@ -12,8 +12,8 @@ extension SessionDriver {
     /// How often the leg's queue is looked at meanwhile: the kernel tells nobody that it has emptied.
     static let resetPoll = Interval.milliseconds(5)
 
-    /// Takes over the leg, a connected non-blocking socket born with `SO_LINGER {1, 0}`.
-    public func attachLeg(_ socket: consuming TCPSocket) throws(Errno) {
+    /// Takes over the leg, a connected non-blocking socket born with `SO_LINGER {1, 0}`, of which a copy is in escrow.
+    public func attachLeg(_ socket: consuming TCPSocket, escrowKey: UInt64) throws(Errno) {
         guard expectsLeg else {
             // The session ended before its application came.
             try socket.abort()
@@ -24,6 +24,7 @@ extension SessionDriver {
         try socket.keepUrgentBytesInline()
         let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
         leg = LegConnection(socket: socket, registration: registration)
+        owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey))
     }
 
     // MARK: - From the application
@@ -64,10 +65,18 @@ extension SessionDriver {
     /// Makes sure that the ring can take bytes. It grows only while everything in it is under way: then more of it
     /// would let the link carry more. A session without a link takes what the ring holds, and no more.
     private func makeRoom() -> Bool {
-        if outbound.capacity == 0 { return outbound.grow(to: 1) }
+        if outbound.capacity == 0 { return growOutbound(to: 1) }
         if outbound.freeSpace > 0 { return true }
         guard session.hasLink, !session.hasUnsent else { return false }
-        return outbound.grow(to: min(outbound.capacity * 2, outbound.maximum)) && outbound.freeSpace > 0
+        return growOutbound(to: min(outbound.capacity * 2, outbound.maximum)) && outbound.freeSpace > 0
+    }
+
+    /// The new place is published before anything is received into it.
+    private func growOutbound(to bytes: Int) -> Bool {
+        guard outbound.grow(to: bytes) else { return false }
+        owner?.recoveryFactsChanged(
+            self, .ringMoved(arena: loop.arena.label, offset: outbound.slotOffset, size: outbound.capacity))
+        return true
     }
 
     private func applicationReset() {

@@ -1,4 +1,4 @@
-import CLinux
+public import CLinux
 public import Kernel
 public import SessionProtocol
 import SystemPackage
@@ -23,7 +23,12 @@ public protocol SessionOwner: AnyObject {
 /// What a ledger must be told at once, before the driver acts on it.
 public enum RecoveryChange: Sendable {
     case epoch(Epoch)
+    /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
     case opened
+    /// Its counters are those that positions are counted from: ``SessionDriver/legInfo``.
+    case legEstablished(escrowKey: UInt64)
+    /// The replay buffer has a new place: an offset in the arena of this label, and a size.
+    case ringMoved(arena: UInt64, offset: Int, size: Int)
     /// Bytes below this position were taken from the application.
     case taken(Position)
     case finTaken
@@ -99,13 +104,12 @@ public final class SessionDriver {
         case due(Instant)
     }
 
-    /// A session from the opener's side; it begins to dial at once.
+    /// A session from the opener's side, named `id`; it begins to dial at once.
     public static func open(
-        to destination: SocketAddress, through gateways: [SocketAddress], suspendLimit: Interval,
+        _ id: SessionID, to destination: SocketAddress, through gateways: [SocketAddress], suspendLimit: Interval,
         buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
     ) throws(CryptoError) -> SessionDriver {
         let agreement = try KeyAgreement.generate()
-        let id = try Randomness.sessionID()
         let open = OpenMessage(
             session: id, keyShare: agreement.share, destination: Destination(destination),
             suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
@@ -122,7 +126,8 @@ public final class SessionDriver {
     /// connection of the first OPEN, if that still lives.
     public static func accept(
         _ id: SessionID, key: consuming ResumeKey, instance: UInt64, opened: [UInt8], destination: SocketAddress,
-        leg: consuming TCPSocket, first: consuming AcceptedLink?, suspendLimit: Interval, buffers: SessionBuffers,
+        leg: consuming TCPSocket, escrowKey: UInt64, first: consuming AcceptedLink?, suspendLimit: Interval,
+        buffers: SessionBuffers,
         on loop: EventLoop, owner: any SessionOwner
     ) throws(Errno) -> SessionDriver {
         let configuration = SessionConfiguration(
@@ -131,7 +136,7 @@ public final class SessionDriver {
             id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
         let driver = SessionDriver(
             session: session, destination: destination, gateways: [], agreement: nil, key: key, buffers, loop, owner)
-        try driver.attachLeg(leg)
+        try driver.attachLeg(leg, escrowKey: escrowKey)
         if let first { driver.add(first, as: 0) }
         driver.settle()
         return driver
@@ -171,9 +176,11 @@ public final class SessionDriver {
         settle()
     }
 
-    /// A link that has sent a proven ATTACH. If it cannot join, it is told why and closed.
-    public func join(_ attach: Verified<AttachClaim>, over link: consuming AcceptedLink) {
-        let joining = session.join(attach, link.decoder, loop.now)
+    /// A link that has sent ATTACH. Without the right proof it is closed, and nothing else happens; if it cannot join,
+    /// it is told why.
+    public func join(_ attach: Unverified<AttachClaim>, over link: consuming AcceptedLink) {
+        guard let verified = proof(of: attach.transcript).flatMap(attach.verified(by:)) else { return }
+        let joining = session.join(verified, link.decoder, loop.now)
         switch joining {
         case .joined(let claim):
             owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
@@ -187,6 +194,19 @@ public final class SessionDriver {
         }
         settle()
     }
+
+    /// The session is over, but links have yet to take the frames that say so.
+    public var hasUnsaidWords: Bool {
+        links.contains { !$0.queue.isEmpty || $0.stage == .ending || session.hasHandshake($0.number) }
+    }
+
+    /// Bytes that the application has written and this process has not read.
+    public var unreadBytes: Int { (try? leg?.socket.unreadBytes()) ?? 0 }
+
+    /// The kernel's counters of the leg.
+    public var legInfo: usl_tcp_info? { try? leg?.socket.info() }
+
+    public func withResumeKey(_ body: (UnsafeRawBufferPointer) -> Void) { key?.withBytes(body) }
 
     // MARK: - The core of the driver
 

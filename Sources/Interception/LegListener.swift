@@ -12,6 +12,9 @@ public struct Leg: ~Copyable, Sendable {
         self.descriptor = descriptor
         self.application = application
     }
+
+    /// Gives the connection away.
+    public consuming func intoDescriptor() -> Descriptor { descriptor }
 }
 
 /// A loopback listener where applications connect their legs.

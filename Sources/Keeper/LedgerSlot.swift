@@ -38,6 +38,8 @@ public struct LedgerSlot: ~Copyable, Sendable {
     }
 
     /// To be called before that epoch is sent.
+    public borrowing func set(leg: EscrowKey) { record.leg.store(leg.value) }
+
     public borrowing func set(epochSent: UInt64) { record.epochSent.store(epochSent) }
 
     /// To be called before that epoch is answered.

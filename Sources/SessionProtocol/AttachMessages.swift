@@ -64,7 +64,7 @@ public struct AttachClaim: Equatable, Sendable {
             isStale: role == .acceptor && header.flags & staleFlag != 0)
         return Unverified(
             message: claim, proof: proof.0, context: ProofContext.attach(by: role),
-            frame: header.encodedArray + payload[..<proof.start])
+            frame: header.encodedBytes + payload[..<proof.start])
     }
 }
 

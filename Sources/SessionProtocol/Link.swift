@@ -88,6 +88,8 @@ public enum LinkFailure: Error, Equatable, Sendable {
     case gap
     /// The peer's proof was wrong, or its epoch was not the one sent.
     case unproven
+    /// The epoch was not new to the acceptor, which has told a newer one.
+    case staleEpoch
     /// GONE from another gateway at the same address: not this session's business.
     case otherInstance
 }

@@ -123,7 +123,7 @@ public struct OpenedMessage: Equatable, Sendable {
             message: OpenedMessage(keyShare: keyShare, instance: instance, suspendLimit: suspendLimit),
             proof: proof.0,
             context: ProofContext.opened + open,
-            frame: header.encodedArray + payload[..<proof.start])
+            frame: header.encodedBytes + payload[..<proof.start])
     }
 }
 
@@ -139,16 +139,6 @@ extension ItemReader.Item {
             throw .malformed(frame)
         }
         return (proof, start)
-    }
-}
-
-extension FrameHeader {
-    var encodedArray: [UInt8] {
-        let encoded = self.encoded
-        return [UInt8](unsafeUninitializedCapacity: Wire.headerLength) { buffer, count in
-            for index in 0..<Wire.headerLength { buffer[index] = encoded[index] }
-            count = Wire.headerLength
-        }
     }
 }
 

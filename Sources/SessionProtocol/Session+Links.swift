@@ -78,13 +78,9 @@ extension Session {
             return
         }
         if claim.isStale {
-            guard claim.epoch < .max else {
-                linkLost(number, .unproven, now)
-                return
-            }
-            lastEpoch = max(lastEpoch, claim.epoch)
-            links[index].state = .claiming
-            emit(.attach(number))
+            // A number serves one link only, and somebody who has replayed this ATTACH may hold it: dial another.
+            if claim.epoch < .max { lastEpoch = max(lastEpoch, claim.epoch) }
+            linkLost(number, .staleEpoch, now)
             return
         }
         guard claim.epoch == epoch else {
@@ -104,7 +100,7 @@ extension Session {
     public enum Joining: Sendable {
         /// The link is the session's; send the sealed answer with ``Session/sendAttach(_:on:)``.
         case joined(AttachClaim)
-        /// The epoch is old: the link waits for another ATTACH behind the sealed answer.
+        /// The epoch is old: the link is of no use behind the sealed answer, and the opener dials another.
         case stale(AttachClaim)
         /// The session is over.
         case gone(GoneMessage)

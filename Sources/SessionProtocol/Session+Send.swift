@@ -16,6 +16,11 @@ extension Session {
         }
     }
 
+    /// Handshake frames wait for the link to take them.
+    public func hasHandshake(_ number: LinkNumber) -> Bool {
+        index(of: number).map { !links[$0].handshake.isEmpty } ?? false
+    }
+
     private mutating func nextCurrentFrame(_ index: Int, _ now: Instant, _ maximumData: Int) -> OutgoingFrame? {
         if let pong = nextPong(index) { return pong }
         if let code = abortHere, !links[index].abortSent, !isEnding {

@@ -34,6 +34,7 @@ extension LinkFailure {
         case .frame(.otherVersion): "other-version"
         case .frame, .gap: "protocol-error"
         case .unproven: "unproven"
+        case .staleEpoch: "stale-epoch"
         case .otherInstance: "other-gateway"
         }
     }

@@ -21,6 +21,13 @@ public struct Interval: Comparable, Hashable, Sendable {
 
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// Nothing for a negative duration.
+    public init(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        let isNegative = seconds < 0 || attoseconds < 0
+        nanoseconds = isNegative ? 0 : UInt64(seconds) &* 1_000_000_000 &+ UInt64(attoseconds) / 1_000_000_000
+    }
+
     public static let zero = Interval(nanoseconds: 0)
     public static func microseconds(_ count: UInt64) -> Interval { Interval(nanoseconds: count * 1_000) }
     public static func milliseconds(_ count: UInt64) -> Interval { Interval(nanoseconds: count * 1_000_000) }
@@ -29,6 +36,9 @@ public struct Interval: Comparable, Hashable, Sendable {
 
     /// Whole milliseconds, rounded up, so that a wait of this length never ends early.
     public var millisecondsRoundedUp: UInt64 { (nanoseconds + 999_999) / 1_000_000 }
+
+    /// Whole seconds, rounded down.
+    public var seconds: UInt64 { nanoseconds / 1_000_000_000 }
 
     public static func < (left: Interval, right: Interval) -> Bool { left.nanoseconds < right.nanoseconds }
     public static func + (left: Interval, right: Interval) -> Interval {

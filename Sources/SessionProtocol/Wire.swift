@@ -109,6 +109,15 @@ extension FrameHeader {
         return bytes
     }
 
+    /// The same, in an array.
+    public var encodedBytes: [UInt8] {
+        let encoded = self.encoded
+        return [UInt8](unsafeUninitializedCapacity: Wire.headerLength) { buffer, count in
+            for index in 0..<Wire.headerLength { buffer[index] = encoded[index] }
+            count = Wire.headerLength
+        }
+    }
+
     /// Decodes 24 bytes and checks the type and the length limit.
     init(_ bytes: RawSpan, at start: Int) throws(FrameError) {
         let first = UInt64(bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: start, as: UInt64.self))

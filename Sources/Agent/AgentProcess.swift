@@ -1,0 +1,74 @@
+import CLinux
+import Engine
+import Interception
+public import Keeper
+public import Kernel
+import SessionHost
+import SessionProtocol
+import SystemPackage
+
+/// The agent of `usl COMMAND` or `usl forward`, a process of its own.
+public final class AgentProcess {
+    /// Bytes of replay buffers and held bytes, in all.
+    private static let memoryLimit = 1 << 30
+    /// Most programs open few connections at a time; more threads would cost them more than they bring.
+    private static let maximumLoops = 4
+
+    private let loop: EventLoop
+    private let pool: LoopPool
+    private var agent: Agent?
+    private var control: ControlServer?
+    private var forward: Forward?
+
+    /// Runs until the keeper says `end` or dies. Every signal is blocked, and the process has one thread.
+    ///
+    /// - Parameters:
+    ///   - controlListener: where the programs ask; it stays the keeper's.
+    ///   - forwarding: listeners whose connections go to a target, for `usl forward`.
+    public static func run(
+        options: AgentOptions, controlListener: consuming Descriptor, keeper: consuming EscrowChannel,
+        forwarding: ForwardTarget? = nil
+    ) -> Never {
+        do throws(Errno) {
+            let loops = min(LoopPool.coreCount, maximumLoops)
+            let limits = ArenaLimits(capacity: memoryLimit / loops)
+            let loop = try EventLoop(arena: limits)
+            let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
+            try process.start(options, controlListener, keeper, forwarding)
+            loop.run()
+            _exit(0)
+        } catch {
+            var notices = Notices(options.verbosity)
+            notices.warn("the agent cannot start: \(error)")
+            _exit(125)
+        }
+    }
+
+    private init(_ loop: EventLoop, _ pool: LoopPool) {
+        self.loop = loop
+        self.pool = pool
+    }
+
+    private func start(
+        _ options: AgentOptions, _ controlListener: consuming Descriptor, _ keeper: consuming EscrowChannel,
+        _ forwarding: ForwardTarget?
+    ) throws(Errno) {
+        let escrow = try EscrowClient(keeper, on: loop) { [unowned self] message in received(message) }
+        pool.escrowArenas(in: escrow)
+        let agent = Agent(options, pool: pool, escrow: escrow, ledger: try SessionLedger(escrow: escrow))
+        self.agent = agent
+        control = try ControlServer(
+            controlListener, on: loop, pool: pool,
+            connect: .init(
+                connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
+                peerName: { agent.askedAddresses[$0] }))
+        if let forwarding { forward = try Forward(forwarding, agent) }
+    }
+
+    private func received(_ message: KeeperMessage?) {
+        switch message {
+        case .programEnded: agent?.programEnded()
+        case .end, nil: pool.endSessions(saying: .ending) { $0.stop() }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+import CLinux
+import Engine
+import Interception
+import Keeper
+import Kernel
+import SessionHost
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// One connect() of an application, from the library's question to the end of its session. On the main loop.
+final class ConnectRequest {
+    /// How long an application may wait inside connect() for a verdict; after that it gets a held address.
+    private static let grace = Interval.milliseconds(200)
+    /// How long a named gateway, or a detected one, is tried.
+    private static let openBudget = Interval.seconds(30)
+    /// How long an application may take from the verdict to its connection: it is inside connect() already.
+    private static let legLimit = Interval.seconds(10)
+
+    private enum Stage {
+        /// The route is looked for.
+        case routing
+        /// The session is being opened.
+        case opening
+        /// Open; the application is about to bring its leg.
+        case awaitingLeg
+        case running
+        case over
+    }
+
+    private enum Wake {
+        case grace
+        case budget
+        case leg
+    }
+
+    private let agent: Agent
+    private let loop: EventLoop
+    private let asked: AddressBytes
+    private let destination: SocketAddress
+    private let program: String?
+    private var stage = Stage.routing
+    /// The library, until it has its answer.
+    private var library: ControlConnection?
+    private var expected: ExpectedLeg?
+    private var session: Agent.Session?
+    private var held: HeldAddress?
+    private var heldRegistration: Registration?
+    private var ticket: LegDesk.Ticket?
+    private var escrowKey: EscrowKey?
+    private var timer: (token: TimerToken, wake: Wake)?
+    private var lastFailure: LinkFailure?
+
+    /// Answers a library's question. It lives as long as somebody waits for it or its session does.
+    static func handle(
+        _ library: consuming ControlConnection, _ asked: AddressBytes, _ socket: consuming Descriptor, _ agent: Agent
+    ) {
+        guard let destination = SocketAddress(asked) else { return }
+        let program = ProgramName.of(pid: library.peer.process)
+        do throws(Errno) {
+            let application = try ApplicationSocket(copy: socket, destination: destination)
+            if let obstacle = application.obstacle(network: agent.network) {
+                agent.notices.explain("\(program ?? "?") to \(destination): direct, \(obstacle)")
+                try library.send(.direct)
+                return
+            }
+            let request = ConnectRequest(library, asked, destination, program, agent)
+            request.begin(application)
+        } catch {
+            // The library goes on as without USL.
+            agent.notices.explain("\(program ?? "?") to \(destination): direct, \(error)")
+        }
+    }
+
+    private init(
+        _ library: consuming ControlConnection, _ asked: AddressBytes, _ destination: SocketAddress, _ program: String?,
+        _ agent: Agent
+    ) {
+        self.agent = agent
+        self.asked = asked
+        self.destination = destination
+        self.program = program
+        loop = agent.loop
+        self.library = consume library
+    }
+
+    private func begin(_ application: consuming ApplicationSocket) {
+        var waiting: ApplicationSocket? = consume application
+        agent.route(to: destination) { [self] route in
+            guard let application = waiting.take() else { return }
+            switch route {
+            case .direct:
+                agent.notices.explain("\(name) to \(destination): direct")
+                // Closed before the answer: while a copy exists, the application's close would send no FIN.
+                _ = consume application
+                answer(.direct)
+                stage = .over
+            case .session(let gateways): open(through: gateways, application)
+            }
+        }
+    }
+
+    private var name: String { program ?? "?" }
+
+    // MARK: - Opening
+
+    private func open(through gateways: [SocketAddress], _ application: consuming ApplicationSocket) {
+        do {
+            let expected = try application.prepareLeg()
+            self.expected = expected
+            stage = .opening
+            agent.countConnections(+1)
+            session = try agent.open(to: destination.unmapped, through: gateways, program: program) { [self] event in
+                happened(event)
+            }
+            schedule(.grace, after: ConnectRequest.grace)
+        } catch {
+            agent.notices.warn("\(name) to \(destination): \(error); connected directly")
+            answer(.direct)
+            stage = .over
+        }
+    }
+
+    private func happened(_ event: SessionEvent) {
+        switch event {
+        case .opened: opened()
+        case .linkFailed(let failure): linkFailed(failure)
+        case .ended(let ending): ended(ending)
+        case .legClosed:
+            if let escrowKey { agent.escrow.release(escrowKey) }
+            escrowKey = nil
+        case .finished: finished()
+        }
+    }
+
+    private func opened() {
+        guard case .opening = stage, let expected else { return }
+        agent.notices.explain("\(name) to \(destination): session \(session?.id.hex ?? "?")")
+        agent.remember(expected.cookie, asked)
+        stage = .awaitingLeg
+        schedule(.leg, after: ConnectRequest.legLimit)
+        do throws(Errno) {
+            if held != nil {
+                try releaseHeld(to: expected)
+            } else {
+                let ticket = try agent.desk.expect(expected) { [self] leg in arrived(leg) }
+                self.ticket = ticket
+                answer(.leg(AddressBytes(expected.spelling(of: ticket.address))))
+            }
+        } catch {
+            fail(error)
+        }
+    }
+
+    private func releaseHeld(to expected: ExpectedLeg) throws(Errno) {
+        try held?.release(to: expected.source)
+        guard let descriptor = held?.releaseDescriptor else { return }
+        heldRegistration = try loop.register(descriptor, self)
+        takeHeldLeg()
+    }
+
+    private func takeHeldLeg() {
+        do throws(Errno) {
+            guard let leg = try held?.takeLeg() else { return }
+            dropHeld()
+            arrived(leg)
+        } catch {
+            fail(error)
+        }
+    }
+
+    private func dropHeld() {
+        if let heldRegistration { loop.deregister(heldRegistration) }
+        heldRegistration = nil
+        held = nil
+    }
+
+    /// The application's connection is here: into escrow, then to its session.
+    private func arrived(_ leg: consuming Leg) {
+        guard case .awaitingLeg = stage, let session else { return }
+        stage = .running
+        cancelTimer()
+        let socket = TCPSocket(owning: leg.intoDescriptor())
+        let number = socket.number
+        let handoff = Handoff(socket)
+        escrowKey = agent.escrow.hold(.leg, number) { key in session.bring(handoff, key) }
+    }
+
+    // MARK: - Failing
+
+    private func linkFailed(_ failure: LinkFailure) {
+        lastFailure = failure
+        guard case .opening = stage else { return }
+        agent.notices.warn(
+            "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s")
+    }
+
+    private var gatewayName: String {
+        if let gateway = agent.options.gateway { return "gateway \(gateway.name)" }
+        return "gateway \(destination.unmapped.with(port: AgentOptions.gatewayPort))"
+    }
+
+    private func ended(_ ending: Ending) {
+        switch stage {
+        case .routing, .over: return
+        case .opening:
+            if case .refused(let refusal) = ending {
+                if refusal.code == .notAllowed || refusal.code == .failed || refusal.code == .exhausted {
+                    agent.notices.warn("\(gatewayName) refuses \(destination): \(refusal.text)")
+                }
+                refuse(Errno(refusal.code))
+            } else {
+                refuse(lastFailure?.errno ?? .connectionRefused)
+            }
+        case .awaitingLeg, .running:
+            if ending.resetsLeg, let session { agent.noteFailure(session.id) }
+            if let text = ending.explanation { agent.notices.warn("\(name) to \(destination): \(text)") }
+        }
+    }
+
+    private func refuse(_ error: Errno) {
+        agent.notices.explain("\(name) to \(destination): \(error)")
+        stage = .over
+        answer(.refused(error.rawValue))
+        dropHeld()
+    }
+
+    private func fail(_ error: Errno) {
+        agent.notices.warn("\(name) to \(destination): \(error)")
+        refuse(error)
+        session?.withDriver { driver, _ in driver.abandonLeg() }
+    }
+
+    private func finished() {
+        cancelTimer()
+        dropHeld()
+        if let ticket { agent.desk.giveBack(ticket) }
+        if let expected { agent.forget(expected.cookie) }
+        stage = .over
+        agent.countConnections(-1)
+    }
+
+    // MARK: - The library and the clock
+
+    private func answer(_ response: ControlResponse) {
+        guard let library = library.take() else { return }
+        // A library that has gone, with its program, needs no answer.
+        _ = try? library.send(response)
+    }
+
+    private func schedule(_ wake: Wake, after interval: Interval) {
+        cancelTimer()
+        timer = (loop.schedule(self, at: loop.now + interval), wake)
+    }
+
+    private func cancelTimer() {
+        if let timer { loop.cancel(timer.token) }
+        timer = nil
+    }
+
+    /// No verdict within the grace time: the application goes on to a held address.
+    private func hold() {
+        guard let expected else { return }
+        do throws(Errno) {
+            let held = try HeldAddress(family: expected.family)
+            let address = expected.spelling(of: held.address)
+            self.held = consume held
+            answer(.held(AddressBytes(address)))
+        } catch {
+            fail(error)
+        }
+    }
+}
+
+extension ConnectRequest: EventHandler, TimerHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { takeHeldLeg() }
+
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        guard let wake = timer?.wake else { return }
+        timer = nil
+        switch (wake, stage) {
+        case (.grace, .opening):
+            hold()
+            if case .opening = stage { schedule(.budget, after: ConnectRequest.openBudget) }
+        case (.budget, .opening): session?.withDriver { driver, _ in driver.drop(saying: .ending) }
+        case (.leg, .awaitingLeg):
+            stage = .over
+            session?.withDriver { driver, _ in driver.abandonLeg() }
+        case (.grace, _), (.budget, _), (.leg, _): break
+        }
+    }
+}

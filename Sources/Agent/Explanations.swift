@@ -1,0 +1,59 @@
+import Kernel
+import SessionProtocol
+import SystemPackage
+
+extension LinkFailure {
+    /// For people: what happened, and where it helps, what to do.
+    var explanation: String {
+        switch self {
+        case .closed: "closed the connection"
+        case .socket(let code): Errno(rawValue: code).description
+        case .handshakeTimeout: "gave no answer"
+        case .frame(.notUSL): "does not speak USL; is this the gateway's port?"
+        case .frame(.otherVersion): "speaks another version of USL"
+        case .frame(let error): "broke the protocol: \(error)"
+        case .gap: "broke the protocol: bytes are missing"
+        case .unproven: "could not prove that it holds the session"
+        case .staleEpoch: "has seen a newer link of the session"
+        case .otherInstance: "is another gateway than the one that holds the session"
+        }
+    }
+
+    /// What an application sees that waited for this link.
+    var errno: Errno {
+        switch self {
+        case .socket(let code): Errno(rawValue: code)
+        case .handshakeTimeout: .timedOut
+        case .closed, .frame, .gap, .unproven, .staleEpoch, .otherInstance: .connectionRefused
+        }
+    }
+}
+
+extension Errno {
+    /// What an application sees whose connection a gateway refused.
+    init(_ code: RefusedMessage.Code) {
+        switch code {
+        case .connectionRefused, .notAllowed, .exhausted, .malformed, .identifierInUse, .failed:
+            self = .connectionRefused
+        case .networkUnreachable: self = .networkUnreachable
+        case .hostUnreachable: self = .noRouteToHost
+        case .timedOut: self = .timedOut
+        }
+    }
+}
+
+extension Ending {
+    /// For people, where it is not what plain TCP would have done.
+    var explanation: String? {
+        switch self {
+        case .finished, .abortedHere, .abortedByPeer, .refused, .dropped: nil
+        case .gone(.ending): "the gateway was ended; the connection is reset"
+        case .gone(.unknown): "the gateway no longer knows the session (was it restarted?); the connection is reset"
+        case .gone(.expired), .expired: "no link for longer than the suspend limit; the connection is reset"
+        case .gone(.exhausted): "the gateway gave the session up to stay inside its limits; the connection is reset"
+        case .gone(let reason): "the gateway ended the session (\(reason)); the connection is reset"
+        case .unconfirmed: "the opener did not confirm; the connection is reset"
+        case .violation(let violation): "the gateway broke the protocol (\(violation)); the connection is reset"
+        }
+    }
+}

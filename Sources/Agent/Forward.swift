@@ -1,0 +1,103 @@
+import CLinux
+import Engine
+import Keeper
+public import Kernel
+public import SessionHost
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// What `usl forward` listens on, and where its connections go.
+public struct ForwardTarget: Sendable {
+    let listeners: [Listener]
+    let target: SocketAddress
+
+    public init(listeners: [Listener], target: SocketAddress) {
+        self.listeners = listeners
+        self.target = target
+    }
+}
+
+/// `usl forward`: each connection that is accepted becomes a session to the target, or a plain connection where there is
+/// no gateway.
+final class Forward {
+    private static let acceptRetry = Interval.milliseconds(100)
+
+    private let forwarding: ForwardTarget
+    private let agent: Agent
+
+    init(_ forwarding: ForwardTarget, _ agent: Agent) throws(Errno) {
+        self.forwarding = forwarding
+        self.agent = agent
+        for (index, listener) in forwarding.listeners.enumerated() {
+            agent.escrow.hold(.listener, listener.socket.number)
+            _ = try agent.loop.register(listener.socket.number, self, tag: UInt32(index))
+        }
+    }
+
+    private func accept(from listener: Listener) {
+        do throws(Errno) {
+            while let socket = try listener.socket.accept() { try begin(socket) }
+        } catch {
+            agent.notices.warn("cannot accept connections: \(error)")
+            _ = agent.loop.schedule(self, at: agent.loop.now + Forward.acceptRetry)
+        }
+    }
+
+    private func begin(_ socket: consuming TCPSocket) throws(Errno) {
+        try socket.setResetOnClose(true)
+        try LinkProfile.leg.apply(to: socket)
+        let number = socket.number
+        var waiting: TCPSocket? = consume socket
+        let target = forwarding.target
+        agent.escrow.hold(.leg, number) { [agent] key in
+            agent.route(to: target) { route in
+                guard let leg = waiting.take() else { return }
+                switch route {
+                case .direct:
+                    agent.escrow.release(key)
+                    PlainRelay.start(leg, to: target, on: agent.loop) { error in
+                        agent.notices.warn("\(target): \(error); the connection is reset")
+                    }
+                case .session(let gateways): Forward.open(leg, key, gateways, target, agent)
+                }
+            }
+        }
+    }
+
+    private static func open(
+        _ leg: consuming TCPSocket, _ key: EscrowKey, _ gateways: [SocketAddress], _ target: SocketAddress,
+        _ agent: Agent
+    ) {
+        let handoff = Handoff(leg)
+        do {
+            agent.countConnections(+1)
+            let session = try agent.open(to: target, through: gateways, program: "forward") { event in
+                switch event {
+                case .opened: break
+                case .linkFailed(let failure):
+                    agent.notices.warn("gateway \(gateways[0]): \(failure.explanation); trying again")
+                case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
+                case .ended(let ending):
+                    if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
+                case .legClosed: agent.escrow.release(key)
+                case .finished: agent.countConnections(-1)
+                }
+            }
+            session.bring(handoff, key)
+        } catch {
+            agent.notices.warn("\(target): \(error); the connection is reset")
+            agent.escrow.release(key)
+        }
+    }
+}
+
+extension Forward: EventHandler, TimerHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        accept(from: forwarding.listeners[Int(tag)])
+    }
+
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        for listener in forwarding.listeners { accept(from: listener) }
+    }
+}

@@ -1,0 +1,26 @@
+import CLinux
+
+/// Lines for the person at the terminal, each about something that they can act on.
+struct Notices {
+    let verbosity: AgentOptions.Verbosity
+    private var said: Set<String> = []
+
+    init(_ verbosity: AgentOptions.Verbosity) { self.verbosity = verbosity }
+
+    /// Something is wrong, or not as asked for. Each text once, however many connections it concerns.
+    mutating func warn(_ text: String) {
+        guard verbosity > .quiet, said.insert(text).inserted else { return }
+        say(text)
+    }
+
+    /// For `-v` alone.
+    func explain(_ text: @autoclosure () -> String) {
+        if verbosity == .verbose { say(text()) }
+    }
+
+    private func say(_ text: String) {
+        // One write, so that lines of several processes do not mix; a failure has nobody to be told to.
+        let line = Array("usl: \(text)\n".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+}

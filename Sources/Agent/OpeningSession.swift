@@ -1,0 +1,38 @@
+import Engine
+import SessionHost
+import SessionProtocol
+
+/// What a session of the agent tells its maker, on the main loop.
+enum SessionEvent: Sendable {
+    case opened
+    case linkFailed(LinkFailure)
+    case ended(Ending)
+    case legClosed
+    case finished
+}
+
+/// Owns one session of the agent, on the session's loop, and passes on what happens to the main one.
+final class OpeningSession: SessionOwner {
+    private let table: SessionTable
+    private var journal: SessionJournal?
+    private let tell: @Sendable (SessionEvent) -> Void
+
+    init(table: SessionTable, journal: consuming SessionJournal?, tell: @escaping @Sendable (SessionEvent) -> Void) {
+        self.table = table
+        self.journal = journal
+        self.tell = tell
+    }
+
+    func sessionOpened(_ driver: SessionDriver) { tell(.opened) }
+    func sessionEnded(_ driver: SessionDriver, _ ending: Ending) { tell(.ended(ending)) }
+    func legClosed(_ driver: SessionDriver) { tell(.legClosed) }
+    func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { tell(.linkFailed(failure)) }
+
+    func driverFinished(_ driver: SessionDriver) {
+        table.remove(driver.session.id)
+        journal = nil
+        tell(.finished)
+    }
+
+    func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange) { journal?.note(change, driver) }
+}

@@ -1,0 +1,292 @@
+import CLinux
+import Engine
+import Keeper
+import Kernel
+import Logging
+import SessionHost
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// Where openers arrive: listens, reads first frames, opens targets, and brings links to their sessions. On the main loop.
+final class FrontDoor {
+    /// Connections that have said nothing provable yet: bounds what strangers can make this process hold.
+    static let maximumGreetings = 4096
+    /// The same, from one address.
+    static let maximumGreetingsPerAddress = 256
+    /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
+    private static let acceptRetry = Interval.milliseconds(100)
+
+    let loop: EventLoop
+    let escrow: EscrowClient
+    private let options: GatewayOptions
+    private let pool: LoopPool
+    private let ledger: SessionLedger
+    private let logger: Logger
+    private let instance: UInt64
+    private var listeners: [Listener] = []
+    private var greetings: [ObjectIdentifier: Greeting] = [:]
+    private var greetingsByHost: [SocketAddress.Host: Int] = [:]
+    private var registry = SessionRegistry()
+    private var retryTimer: TimerToken?
+    private var isOutOfDescriptors = false
+
+    init(
+        _ options: GatewayOptions, instance: UInt64, listeners: consuming [Listener], escrow: EscrowClient,
+        pool: LoopPool, ledger: SessionLedger, logger: Logger
+    ) throws(Errno) {
+        self.options = options
+        self.instance = instance
+        self.escrow = escrow
+        self.pool = pool
+        self.ledger = ledger
+        self.logger = logger
+        loop = pool.main
+        self.listeners = listeners
+        for (index, listener) in self.listeners.enumerated() {
+            escrow.hold(.listener, listener.socket.number)
+            _ = try loop.register(listener.socket.number, self, tag: UInt32(index))
+        }
+    }
+
+    var liveSessions: Int { registry.liveCount }
+
+    // MARK: - Accepting
+
+    private func accept(from listener: Listener) {
+        do throws(Errno) {
+            while let socket = try listener.socket.accept() { greet(socket) }
+            isOutOfDescriptors = false
+        } catch {
+            if !isOutOfDescriptors {
+                logger.warning("cannot accept connections: \(error); raise the limit on open files (ulimit -n)")
+            }
+            isOutOfDescriptors = true
+            if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + FrontDoor.acceptRetry) }
+        }
+    }
+
+    private func greet(_ socket: consuming TCPSocket) {
+        guard let remote = try? socket.remoteAddress() else { return }
+        guard remote.isLoopback || options.allowsPlain else {
+            // A plain link must be wanted at both ends: whoever starts the gateway has to say so.
+            logger.warning(
+                "\(remote) turned away: links that leave this host are plain; start the gateway with --plain")
+            return
+        }
+        guard greetings.count < FrontDoor.maximumGreetings,
+            greetingsByHost[remote.host, default: 0] < FrontDoor.maximumGreetingsPerAddress
+        else {
+            logger.warning("\(remote) turned away: too many connections that have not opened or joined a session")
+            return
+        }
+        do throws(Errno) {
+            try LinkProfile.suited(to: remote).apply(to: socket)
+            let greeting = try Greeting(socket, from: remote, at: self, on: loop)
+            greetings[ObjectIdentifier(greeting)] = greeting
+            greetingsByHost[remote.host, default: 0] += 1
+        } catch {
+            logger.warning("\(remote) turned away: \(error)")
+        }
+    }
+
+    func forget(_ greeting: Greeting) {
+        guard greetings.removeValue(forKey: ObjectIdentifier(greeting)) != nil else { return }
+        let count = greetingsByHost[greeting.remote.host, default: 1] - 1
+        greetingsByHost[greeting.remote.host] = count > 0 ? count : nil
+    }
+
+    // MARK: - First frames
+
+    func received(_ first: Greeting.FirstFrame, from greeting: Greeting, unread: [UInt8]) {
+        switch first {
+        case .open(let open, let frame): opened(open, frame, greeting)
+        case .attach(let claim): attach(claim, greeting, unread)
+        }
+    }
+
+    func greetingFailed(_ greeting: Greeting, _ failure: Greeting.Failure) {
+        let remote = greeting.remote
+        for case .pending(let pending) in greeting.session.flatMap({ registry[$0] }).map({ [$0] }) ?? [] {
+            if pending.first === greeting { pending.first = nil }
+            pending.others.removeAll { $0 === greeting }
+        }
+        switch failure {
+        case .closed: break
+        case .slow: logger.notice("\(remote): said nothing that counts within \(Greeting.limit.seconds) s; closed")
+        case .tls: logger.notice("\(remote): speaks TLS, and this gateway plain; closed")
+        case .notUSL: logger.notice("\(remote): does not speak USL; closed")
+        case .otherVersion: logger.notice("\(remote): speaks another version of USL, this gateway version 1; closed")
+        case .malformed(let error): logger.notice("\(remote): broke the protocol (\(error)); closed")
+        }
+        if case .malformed = failure {
+            greeting.dismiss(saying: RefusedMessage(code: .malformed, text: "not understood").encoded)
+        } else if case .otherVersion = failure {
+            // The preface tells the peer which version is spoken here.
+            greeting.dismiss(saying: Wire.preface)
+        } else {
+            greeting.leaveAndForget()
+        }
+    }
+
+    private func attach(_ claim: Unverified<AttachClaim>, _ greeting: Greeting, _ unread: [UInt8]) {
+        switch registry[claim.session] {
+        case .live(let session):
+            guard let link = greeting.handOver(unread: unread) else { return }
+            let (handoff, id, place) = (Handoff(link), claim.session, session.place)
+            place.mailbox.post { loop in
+                guard let link = handoff.take() else { return }
+                place.sessions.on(loop)[id]?.join(claim, over: link)
+            }
+        case .over(let epitaph): greeting.dismiss(saying: epitaph.encoded)
+        case .pending, nil:
+            let gone = GoneMessage(reason: .unknown, instance: instance, positions: nil)
+            greeting.dismiss(saying: gone.encoded)
+        }
+    }
+
+    // MARK: - Opening sessions
+
+    private func opened(_ open: OpenMessage, _ frame: [UInt8], _ greeting: Greeting) {
+        greeting.session = open.session
+        switch registry[open.session] {
+        case .pending(let pending):
+            guard pending.open.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
+            pending.others.append(greeting)
+        case .live(let session):
+            guard session.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
+            greeting.answerAndGoOn(session.opened)
+        case .over(let epitaph): greeting.dismiss(saying: epitaph.encoded)
+        case nil: openTarget(PendingSession(open, frame: frame, first: greeting))
+        }
+    }
+
+    private func refuse(_ greeting: Greeting, _ code: RefusedMessage.Code, _ text: String = "") {
+        greeting.dismiss(saying: RefusedMessage(code: code, text: text).encoded)
+    }
+
+    private func openTarget(_ pending: PendingSession) {
+        let asked = pending.open.destination.socketAddress
+        guard let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) else {
+            logger.notice("\(pending.remote): \(asked) refused: no --allow has it")
+            if let first = pending.first {
+                refuse(first, .notAllowed, "the gateway does not allow \(asked); its --allow must have it")
+            }
+            return
+        }
+        registry.add(pending)
+        var key: EscrowKey?
+        TargetConnection.open(to: target, on: loop) { descriptor, then in
+            key = escrow.hold(.leg, descriptor) { _ in then() }
+        } done: { [self] result in
+            switch consume result {
+            case .connected(let socket): begin(pending, socket, target, key)
+            case .failed(let error):
+                if let key { escrow.release(key) }
+                fail(pending, error, target)
+            }
+        }
+    }
+
+    private func fail(_ pending: PendingSession, _ error: Errno, _ target: SocketAddress) {
+        registry.forget(pending.open.session)
+        logger.info("\(target): \(error)")
+        for greeting in pending.all { refuse(greeting, RefusedMessage.Code(error), "\(target): \(error)") }
+    }
+
+    /// The target has accepted: the session begins on a loop of its own.
+    private func begin(
+        _ pending: PendingSession, _ socket: consuming TCPSocket, _ target: SocketAddress, _ escrowKey: EscrowKey?
+    ) {
+        guard let escrowKey else { return }
+        do {
+            let agreement = try KeyAgreement.generate()
+            let id = pending.open.session
+            let key = try agreement.resumeKey(as: .acceptor, of: id, with: pending.open.keyShare)
+            let suspendLimit = min(Interval(options.suspension), .seconds(UInt64(pending.open.suspendLimit)))
+            let unsealed = OpenedMessage(
+                keyShare: agreement.share, instance: instance,
+                suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000)
+            ).unsealed(answering: pending.frame)
+            guard let proof = Proof(bytes: try key.proof(of: unsealed.transcript)) else { return }
+            let opened = unsealed.sealed(with: proof)
+            let journal = ledger.open(
+                id, .acceptor, peer: pending.remote, destination: target)
+            journal.keyIs(key)
+            let place = pool.place()
+            registry.open(id, .init(keyShare: pending.open.keyShare, opened: opened, place: place))
+            let seed = NewSession(
+                id: id, key: key, instance: instance, opened: opened, target: target, socket: socket,
+                first: pending.first?.handOver(unread: []), suspendLimit: suspendLimit, escrowKey: escrowKey,
+                journal: journal)
+            let (handoff, main, door) = (Handoff(seed), loop.mailbox, LoopBound(self, on: loop))
+            place.mailbox.post { loop in
+                handoff.take()?.begin(on: loop, table: place.sessions.on(loop), main: main, door: door)
+            }
+            for greeting in pending.others { greeting.answerAndGoOn(opened) }
+        } catch {
+            logger.error("cannot begin a session to \(target): \(error)")
+            escrow.release(escrowKey)
+            registry.forget(pending.open.session)
+            for greeting in pending.all { refuse(greeting, .failed, "the gateway failed") }
+        }
+    }
+
+    func sessionEnded(_ id: SessionID, _ epitaph: GoneMessage) { registry.bury(id, epitaph) }
+}
+
+extension FrontDoor: EventHandler, TimerHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { accept(from: listeners[Int(tag)]) }
+
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        retryTimer = nil
+        for listener in listeners { accept(from: listener) }
+    }
+}
+
+/// What a session needs to begin on its own loop.
+struct NewSession: ~Copyable, Sendable {
+    let id: SessionID
+    let key: ResumeKey
+    let instance: UInt64
+    let opened: [UInt8]
+    let target: SocketAddress
+    let socket: TCPSocket
+    let first: AcceptedLink?
+    let suspendLimit: Interval
+    let escrowKey: EscrowKey
+    let journal: SessionJournal
+
+    consuming func begin(on loop: EventLoop, table: SessionTable, main: LoopMailbox, door: LoopBound<FrontDoor>) {
+        let owner = GatewaySession(escrowKey: escrowKey, table: table, main: main, door: door, journal: journal)
+        let (id, escrowKey) = (id, escrowKey)
+        do {
+            let driver = try SessionDriver.accept(
+                id, key: key, instance: instance, opened: opened, destination: target, leg: socket,
+                escrowKey: escrowKey.value, first: first,
+                suspendLimit: suspendLimit, buffers: SessionBuffers(), on: loop, owner: owner)
+            table.add(SessionEntry(driver: driver, program: nil, owner: owner))
+        } catch {
+            // No descriptor for epoll: the leg has been closed, which resets it, and the opener will be told.
+            let gone = GoneMessage(reason: .exhausted, instance: instance, positions: nil)
+            main.post {
+                door.on($0).escrow.release(escrowKey)
+                door.on($0).sessionEnded(id, gone)
+            }
+        }
+    }
+}
+
+extension RefusedMessage.Code {
+    /// What connecting to the target failed with.
+    init(_ error: Errno) {
+        switch error {
+        case .connectionRefused: self = .connectionRefused
+        case .networkUnreachable: self = .networkUnreachable
+        case .noRouteToHost: self = .hostUnreachable
+        case .timedOut: self = .timedOut
+        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory: self = .exhausted
+        default: self = .failed
+        }
+    }
+}

@@ -1,0 +1,165 @@
+import CLinux
+import Engine
+import Kernel
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// A connection that has been accepted and has not said yet what it wants. Bounded in time and in bytes: nobody here has
+/// proven anything.
+final class Greeting {
+    /// Bound on the way from being accepted to the first frame.
+    static let limit = Interval.seconds(10)
+
+    enum FirstFrame {
+        case open(OpenMessage, frame: [UInt8])
+        case attach(Unverified<AttachClaim>)
+    }
+
+    enum Failure: Error {
+        case closed
+        case slow
+        case tls
+        case notUSL
+        case otherVersion
+        case malformed(FrameError)
+    }
+
+    let remote: SocketAddress
+    /// Once OPEN has named it.
+    var session: SessionID?
+    private var socket: TCPSocket?
+    private var decoder = FrameDecoder()
+    private let loop: EventLoop
+    private var registration: Registration?
+    private var timer: TimerToken?
+    private var hasGreeted = false
+    private unowned let door: FrontDoor
+    /// After an OPEN: nothing more is read until it is answered.
+    private var isWaiting = false
+
+    init(_ socket: consuming TCPSocket, from remote: SocketAddress, at door: FrontDoor, on loop: EventLoop)
+        throws(Errno)
+    {
+        self.remote = remote
+        self.door = door
+        self.loop = loop
+        registration = try loop.register(socket.number, self)
+        self.socket = consume socket
+        timer = loop.schedule(self, at: loop.now + Greeting.limit)
+    }
+
+    /// Gives the connection away, with what was read behind the first frame.
+    func handOver(unread: [UInt8]) -> AcceptedLink? {
+        guard let socket = leave() else { return nil }
+        return AcceptedLink(socket: socket, remote: remote, decoder: decoder, unread: unread)
+    }
+
+    /// The OPEN of this connection is answered, but the connection is not link 0: an ATTACH must follow.
+    func answerAndGoOn(_ frame: [UInt8]) {
+        guard write(frame) else { return leaveAndForget() }
+        isWaiting = false
+        timer = loop.schedule(self, at: loop.now + Greeting.limit)
+        read()
+    }
+
+    /// Says something and closes.
+    func dismiss(saying frame: [UInt8]) {
+        guard let socket = leave() else { return }
+        LastWords.say(frame, over: socket, on: loop)
+    }
+
+    func leaveAndForget() {
+        _ = leave()
+    }
+
+    private func leave() -> TCPSocket? {
+        if let registration { loop.deregister(registration) }
+        stopTimer()
+        registration = nil
+        door.forget(self)
+        return socket.take()
+    }
+
+    private func stopTimer() {
+        if let timer { loop.cancel(timer) }
+        timer = nil
+    }
+
+    private func write(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+            return withUnsafePointer(to: &vector) {
+                // The send buffer of a new connection takes every handshake frame whole.
+                socket?.send(UnsafeBufferPointer(start: $0, count: 1)) == .bytes(bytes.count)
+            }
+        }
+    }
+
+    private func read() {
+        while !isWaiting, let result = socket?.receive(into: loop.scratch) {
+            switch result {
+            case .bytes(let count): take([UInt8](UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])))
+            case .wouldBlock: return
+            case .endOfStream, .failed: return door.greetingFailed(self, .closed)
+            }
+        }
+    }
+
+    private func take(_ input: [UInt8]) {
+        if !hasGreeted, input.first == 0x16 { return door.greetingFailed(self, .tls) }
+        var cursor = 0
+        while !isWaiting, socket != nil {
+            do throws(FrameError) {
+                switch try decoder.next(input.span.bytes, &cursor) {
+                case .needMore: return
+                case .preface:
+                    hasGreeted = true
+                    guard write(Wire.preface) else { return door.greetingFailed(self, .closed) }
+                case .frame(let header): try take(header, unread: [UInt8](input[cursor...]))
+                case .dataHeader, .data: throw FrameError.unexpected(.data)
+                }
+            } catch .notUSL {
+                return door.greetingFailed(self, .notUSL)
+            } catch .otherVersion {
+                return door.greetingFailed(self, .otherVersion)
+            } catch {
+                return door.greetingFailed(self, .malformed(error))
+            }
+        }
+    }
+
+    private func take(_ header: FrameHeader, unread: [UInt8]) throws(FrameError) {
+        switch header.type {
+        case .open:
+            // An opener says nothing behind OPEN before it has its answer.
+            guard unread.isEmpty else { throw .unexpected(.open) }
+            let message = try OpenMessage(payload: decoder.payload)
+            isWaiting = true
+            stopTimer()
+            door.received(.open(message, frame: header.encodedBytes + decoder.payload), from: self, unread: [])
+        case .attach:
+            let claim = try AttachClaim.decode(header, decoder.payload)
+            isWaiting = true
+            door.received(.attach(claim), from: self, unread: unread)
+        case .opened, .refused, .attached, .gone, .data, .ack, .fin, .abort, .ping, .pong, .leave:
+            throw .unexpected(header.type)
+        }
+    }
+}
+
+extension Greeting: EventHandler, TimerHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        if isWaiting {
+            // Nothing is expected but the opener's going.
+            if !events.isDisjoint(with: [.peerClosed, .error, .hangup]) { door.greetingFailed(self, .closed) }
+        } else {
+            read()
+        }
+    }
+
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        timer = nil
+        door.greetingFailed(self, .slow)
+    }
+}

@@ -1,0 +1,130 @@
+import CLinux
+public import Engine
+public import Interception
+public import Kernel
+public import SystemPackage
+
+/// Answers on the control socket: `usl status`, and for an agent its applications. On the main loop.
+public final class ControlServer {
+    /// What an agent does with an application that connects; it owns the connection from then on.
+    public typealias ConnectHandler = (
+        consuming ControlConnection, AddressBytes, _ blocking: Bool, consuming Descriptor
+    ) -> Void
+    /// What an agent answers to `peerName`.
+    public typealias PeerNameHandler = (_ cookie: UInt64) -> AddressBytes?
+
+    public struct AgentHandlers {
+        let connect: ConnectHandler
+        let peerName: PeerNameHandler
+
+        public init(connect: @escaping ConnectHandler, peerName: @escaping PeerNameHandler) {
+            self.connect = connect
+            self.peerName = peerName
+        }
+    }
+
+    private let listener: ControlListener
+    private let loop: EventLoop
+    private let pool: LoopPool
+    private let agent: AgentHandlers?
+    private var clients: [ObjectIdentifier: ControlClient] = [:]
+
+    public init(
+        _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, connect agent: AgentHandlers?
+    ) throws(Errno) {
+        listener = ControlListener(adopting: control)
+        self.loop = loop
+        self.pool = pool
+        self.agent = agent
+        _ = try loop.register(listener.descriptor.number, self)
+    }
+
+    fileprivate func forget(_ client: ControlClient) { clients[ObjectIdentifier(client)] = nil }
+
+    /// Acts on a client's request.
+    fileprivate func received(_ client: ControlClient, _ request: ControlRequest, _ socket: consuming Descriptor?) {
+        switch request {
+        case .connect(let address, let blocking):
+            guard let connection = client.leave(), let socket, let agent else { return }
+            agent.connect(connection, address, blocking, socket)
+        case .peerName(let cookie):
+            let answer = agent?.peerName(cookie).map { ControlResponse.asked($0) } ?? .notMine
+            if let connection = client.leave() { _ = try? connection.send(answer) }
+        case .status:
+            let waiting = LoopBound(client, on: loop)
+            pool.gather {
+                $0.reports
+            } then: { reports, loop in
+                waiting.on(loop).say(Array(StatusJSON.encode(reports).utf8))
+            }
+        }
+    }
+}
+
+extension ControlServer: EventHandler {
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        // Out of descriptors: the client is told by the library's own time limit; the next one brings an event.
+        while let connection = try? listener.accept() {
+            guard let client = try? ControlClient(connection, of: self, on: loop) else { continue }
+            clients[ObjectIdentifier(client)] = client
+        }
+    }
+}
+
+/// One connection to the control socket.
+private final class ControlClient {
+    private var connection: ControlConnection?
+    private let loop: EventLoop
+    private unowned let server: ControlServer
+    private var registration: Registration?
+    private var answer: [UInt8] = []
+    private var sent = 0
+
+    init(_ connection: consuming ControlConnection, of server: ControlServer, on loop: EventLoop) throws(Errno) {
+        self.loop = loop
+        self.server = server
+        let number = connection.descriptor.number
+        self.connection = consume connection
+        registration = try loop.register(number, self)
+    }
+
+    func leave() -> ControlConnection? {
+        if let registration { loop.deregister(registration) }
+        registration = nil
+        server.forget(self)
+        return connection.take()
+    }
+
+    /// Sends the answer until its end, as fast as the client reads it.
+    func say(_ bytes: [UInt8]) {
+        answer = bytes
+        send()
+    }
+
+    private func send() {
+        guard let number = connection?.descriptor.number else { return }
+        while sent < answer.count {
+            let count = answer.withUnsafeBytes {
+                CLinux.send(
+                    number, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+            }
+            if count < 0, usl_errno() == EAGAIN { return }
+            guard count > 0 else { break }
+            sent += count
+        }
+        _ = leave()
+    }
+}
+
+extension ControlClient: EventHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        if !answer.isEmpty { return send() }
+        guard connection != nil else { return }
+        switch (try? connection?.receive()) ?? .end {
+        case .nothing: return
+        case .end: _ = leave()
+        case .malformed: _ = leave()
+        case .request(let request, let socket): server.received(self, request, socket)
+        }
+    }
+}

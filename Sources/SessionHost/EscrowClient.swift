@@ -1,0 +1,96 @@
+import DequeModule
+public import Engine
+public import Keeper
+import Kernel
+public import SystemPackage
+
+/// The worker's connection to its keeper, on the main loop. What the keeper cannot take yet waits here.
+public final class EscrowClient {
+    private enum Waiting {
+        case hold(EscrowKey, EscrowKind, Int32, then: (EscrowKey) -> Void)
+        case release(EscrowKey)
+        case legs(count: UInt32, undelivered: UInt64, destination: String)
+        case delivered(lost: UInt64)
+    }
+
+    private let channel: EscrowChannel
+    private let loop: EventLoop
+    private var backlog: Deque<Waiting> = []
+    private var lastKey: UInt64 = 0
+    private var registration: Registration?
+    /// What the keeper says; nil when it has died.
+    private let receive: (KeeperMessage?) -> Void
+
+    public init(
+        _ channel: consuming EscrowChannel, on loop: EventLoop, receive: @escaping (KeeperMessage?) -> Void
+    ) throws(Errno) {
+        self.channel = channel
+        self.loop = loop
+        self.receive = receive
+        registration = try loop.register(self.channel.descriptor.number, self)
+    }
+
+    /// Gives the keeper a copy of a descriptor, and calls `then` when it is safe there: before that, nothing may be
+    /// done with it that others can see.
+    ///
+    /// The caller keeps the descriptor open until then.
+    @discardableResult
+    public func hold(_ kind: EscrowKind, _ descriptor: Int32, then: @escaping (EscrowKey) -> Void = { _ in })
+        -> EscrowKey
+    {
+        lastKey += 1
+        let key = EscrowKey(lastKey)
+        enqueue(.hold(key, kind, descriptor, then: then))
+        return key
+    }
+
+    public func release(_ key: EscrowKey) { enqueue(.release(key)) }
+
+    public func reportLegs(count: Int, undelivered: UInt64, destination: String) {
+        enqueue(.legs(count: UInt32(clamping: count), undelivered: undelivered, destination: destination))
+    }
+
+    public func reportDelivered(lost: UInt64) { enqueue(.delivered(lost: lost)) }
+
+    private func enqueue(_ message: Waiting) {
+        backlog.append(message)
+        if backlog.count == 1 { drain() }
+    }
+
+    private func drain() {
+        while let message = backlog.first {
+            do throws(Errno) {
+                switch message {
+                case .hold(let key, let kind, let descriptor, _):
+                    try channel.hold(key, kind, descriptor: descriptor)
+                case .release(let key): try channel.release(key)
+                case .legs(let count, let undelivered, let destination):
+                    try channel.reportLegs(count: count, undelivered: undelivered, destination: destination)
+                case .delivered(let lost): try channel.reportDelivered(lost: lost)
+                }
+            } catch .wouldBlock {
+                return
+            } catch {
+                // The keeper has died. What is here lives on without escrow until this process ends too.
+            }
+            backlog.removeFirst()
+            if case .hold(let key, _, _, let then) = message { then(key) }
+        }
+    }
+}
+
+extension EscrowClient: EventHandler {
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        drain()
+        while true {
+            switch (try? channel.receive()) ?? .end {
+            case .nothing: return
+            case .message(let message): receive(message)
+            case .end:
+                if let registration { loop.deregister(registration) }
+                registration = nil
+                return receive(nil)
+            }
+        }
+    }
+}

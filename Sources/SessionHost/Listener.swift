@@ -1,0 +1,23 @@
+public import Kernel
+public import Transport
+
+/// A listening socket, as an element of an array.
+public final class Listener: Sendable {
+    public let socket: TCPSocket
+
+    public init(_ socket: consuming TCPSocket) { self.socket = socket }
+
+    /// Listens on every address that can be had; what is wrong with one is an error, except that a host without IPv6
+    /// serves its IPv4 addresses alone.
+    public static func open(_ addresses: [SocketAddress]) throws(ListenError) -> [Listener] {
+        var listeners: [Listener] = []
+        for address in addresses {
+            do throws(ListenError) {
+                listeners.append(Listener(try TCPSocket.listen(on: address)))
+            } catch  where error.code == .addressFamilyNotSupported && addresses.count > 1 {
+                continue
+            }
+        }
+        return listeners
+    }
+}

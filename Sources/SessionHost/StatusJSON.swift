@@ -1,0 +1,81 @@
+import CLinux
+import Engine
+import Kernel
+import SessionProtocol
+
+/// The JSON of `usl status --json`, for the sessions of one process.
+public enum StatusJSON {
+    public static func encode(_ reports: [ProgramReport]) -> String {
+        let sessions = reports.sorted { $0.session.since < $1.session.since }.map(encode)
+        return "{\"sessions\":[" + sessions.joined(separator: ",") + "]}\n"
+    }
+
+    private static func encode(_ report: ProgramReport) -> String {
+        let session = report.session
+        let fields: [(String, String)] = [
+            ("id", quoted(session.id.hex)),
+            ("role", quoted(session.role == .opener ? "agent" : "gateway")),
+            ("program", report.program.map(quoted) ?? "null"),
+            ("peer", session.peer.map { quoted($0.description) } ?? "null"),
+            ("destination", quoted(session.destination.description)),
+            ("state", quoted(session.state.rawValue)),
+            ("reason", session.reason.map(quoted) ?? "null"),
+            ("since", quoted(timestamp(session.since))),
+            ("bytes", object([("sent", "\(session.sent)"), ("received", "\(session.received)")])),
+            ("replay", object([("bytes", "\(session.replayBytes)"), ("limit", "\(session.replayLimit)")])),
+            ("links", "[" + session.links.map(encode).joined(separator: ",") + "]"),
+            ("reconnects", "\(session.reconnects)"),
+        ]
+        return object(fields)
+    }
+
+    private static func encode(_ link: SessionReport.LinkReport) -> String {
+        object([
+            ("local", link.local.map { quoted($0.description) } ?? "null"),
+            ("remote", quoted(link.remote.description)),
+            ("state", quoted(link.state)),
+            ("rtt_ms", link.roundTrip.map(milliseconds) ?? "null"),
+            ("transport", quoted("tcp")),
+        ])
+    }
+
+    private static func object(_ fields: [(String, String)]) -> String {
+        "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
+    }
+
+    /// Milliseconds with three decimals.
+    private static func milliseconds(_ interval: Interval) -> String {
+        let micros = interval.nanoseconds / 1_000
+        let fraction = String(micros % 1_000)
+        return "\(micros / 1_000)." + String(repeating: "0", count: 3 - fraction.utf8.count) + fraction
+    }
+
+    /// ISO 8601 in UTC.
+    private static func timestamp(_ seconds: Int) -> String {
+        var time = time_t(seconds)
+        var parts = tm()
+        gmtime_r(&time, &parts)
+        func padded(_ number: Int32, _ width: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+        }
+        return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2)
+            + "T" + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2) + "Z"
+    }
+
+    /// A JSON string (RFC 8259, section 7).
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
