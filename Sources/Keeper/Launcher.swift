@@ -43,12 +43,12 @@ public struct Launcher: ~Copyable {
     ///
     /// - Parameters:
     ///   - arguments: the program and its arguments, byte for byte.
-    ///   - openControl: makes the agent's control socket; called in the keeper, whose process number it is given.
+    ///   - openControl: makes the agent's control socket; called in the keeper, to whose process it belongs.
     ///   - agent: what the agent does; called in a process of its own, with every signal blocked and no descriptor of the
     ///     program's but standard error. It ends when its channel ends.
     public static func run(
         _ arguments: [[UInt8]],
-        openControl: (pid_t) throws -> ControlSocket,
+        openControl: () throws -> ControlSocket,
         agent: (consuming Descriptor, consuming EscrowChannel) -> Never
     ) -> Never {
         InheritedDescriptors.reserveStandardNumbers()

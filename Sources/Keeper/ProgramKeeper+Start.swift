@@ -19,7 +19,7 @@ extension ProgramKeeper {
     /// Becomes the keeper; called in the launcher's fork, with every signal blocked.
     static func start(
         _ program: Program, _ launcher: consuming LauncherConnection,
-        openControl: (pid_t) throws -> ControlSocket,
+        openControl: () throws -> ControlSocket,
         agent: (consuming Descriptor, consuming EscrowChannel) -> Never
     ) -> Never {
         do {
@@ -29,7 +29,7 @@ extension ProgramKeeper {
             // Some parents ignore it, and then nothing could be waited for.
             usl_signal_set_default(SIGCHLD)
             let signals = try SignalDescriptor(SignalSet([SIGCHLD, SIGTERM]))
-            let control = try openControl(getpid())
+            let control = try openControl()
             // Before the program, and before its environment: the agent's own connections are nobody's to intercept.
             let worker = try Worker.fork { channel in
                 name("usl-agent")

@@ -1,0 +1,45 @@
+import Agent
+import ArgumentParser
+import Keeper
+import Kernel
+import SessionHost
+
+/// `usl forward`
+struct ForwardCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forward",
+        abstract: "Listen for programs that USL cannot start, and carry their connections to one target.",
+        discussion: """
+            Examples:
+              usl forward localhost:5432 db1:5432 --gateway edge --plain
+            """)
+
+    @Argument(
+        help: ArgumentHelp("Where programs connect.", valueName: "listen"), transform: HostPort.argument)
+    var listen: HostPort
+
+    @Argument(
+        help: ArgumentHelp("Where their connections go.", valueName: "target"), transform: HostPort.argument)
+    var target: HostPort
+
+    @Option(
+        help: ArgumentHelp("The gateway; its port is 7117 unless given.", valueName: "host:port"),
+        transform: HostPort.gatewayArgument)
+    var gateway: HostPort?
+
+    @OptionGroup var links: LinkOptions
+
+    func run() throws {
+        var agent = AgentOptions()
+        if let gateway {
+            agent.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
+        }
+        agent.allowsPlain = links.plain
+        agent.suspension = links.suspend
+        guard let address = try target.resolve().first else { return }
+        let forwarding = ForwardTarget(listeners: try Listener.open(listen.resolve()), target: address)
+        WorkerKeeper.run(try ControlSocket(of: .agent)) { [agent] control, channel in
+            AgentProcess.run(options: agent, controlListener: control, keeper: channel, forwarding: forwarding)
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import Agent
+import ArgumentParser
+import CLinux
+import Gateway
+import Keeper
+import Kernel
+import Logging
+import SessionHost
+
+/// `usl gateway`
+struct GatewayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Run the other end, next to the servers.",
+        discussion: """
+            A gateway connects only to the targets that it is allowed. A target is HOST:PORT, [IPV6]:PORT, CIDR:PORT or \
+            *:PORT, and PORT a number or a range N-M.
+
+            Examples:
+              usl gateway --plain --allow localhost:22
+              usl gateway --plain --listen 192.0.2.1:7117 --allow 10.0.0.0/8:5432 db2:8000-8100
+            """)
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Where to listen; 0.0.0.0 and [::] if not given, port 7117.", valueName: "host:port"),
+        transform: HostPort.gatewayArgument)
+    var listen = [
+        HostPort(host: "0.0.0.0", port: AgentOptions.gatewayPort), HostPort(host: "::", port: AgentOptions.gatewayPort),
+    ]
+
+    @Option(parsing: .upToNextOption, help: ArgumentHelp("Where to connect for agents.", valueName: "target"))
+    var allow: [String] = []
+
+    @OptionGroup var links: LinkOptions
+
+    @Option(help: ArgumentHelp("The directory for what outlives the gateway.", valueName: "directory"))
+    var state: String?
+
+    func validate() throws {
+        if allow.isEmpty { throw ValidationError("nothing is allowed: give at least one --allow TARGET") }
+    }
+
+    func run() throws {
+        var options = GatewayOptions(
+            listen: try listen.flatMap { try $0.resolvedForLinks(plain: links.plain) },
+            allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }))
+        options.allowsPlain = links.plain
+        options.suspension = links.suspend
+        options.stateDirectory = state
+        let listeners = try Listener.open(options.listen)
+        WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in
+            _exit(
+                GatewayProcess.run(
+                    options, listeners: listeners, control: control, keeper: channel,
+                    logger: Logger(label: "usl", factory: LineLogHandler.init)))
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Agent
+import ArgumentParser
+import CLinux
+import Interception
+import Keeper
+import Kernel
+
+/// `usl [run] [OPTIONS] COMMAND [ARGUMENT...]`
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a program whose connections survive the network.",
+        usage: "usl [run] [<options>] [--] <command> [<argument> ...]",
+        discussion: """
+            Options come first; everything after the command belongs to the command. The exit status is the command's: \
+            125 means that USL failed, 126 that the command cannot be executed, 127 that there is none, and 75 that its \
+            last bytes were not delivered.
+
+            Without --gateway, USL looks for a gateway at each destination and makes an ordinary connection where there \
+            is none.
+
+            Examples:
+              usl ssh db1
+              usl --gateway edge --plain psql -h db1
+              usl run -- status          # a program called status
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "The gateway of every connection; its port is 7117 unless given.", valueName: "host:port"),
+        transform: HostPort.gatewayArgument)
+    var gateway: HostPort?
+
+    @Option(help: ArgumentHelp("What connections get.", valueName: "session|direct"))
+    var treatment = AgentOptions.Treatment.session
+
+    @OptionGroup var links: LinkOptions
+
+    @Flag(name: .shortAndLong, help: "Say only what makes the program fail.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Say what each connection gets, and why.")
+    var verbose = false
+
+    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.")
+    var command: [String] = []
+
+    func validate() throws {
+        if quiet && verbose { throw ValidationError("-q and -v exclude each other") }
+    }
+
+    /// Runs the command and ends as it ends.
+    func run(_ command: [[UInt8]]) throws -> Never {
+        let options = try agentOptions()
+        let environment = try LaunchEnvironment()
+        Launcher.run(command) {
+            try ControlSocket(of: .agent) { environment.variables(agent: $0) }
+        } agent: { control, channel in
+            AgentProcess.run(options: options, controlListener: control, keeper: channel)
+        }
+    }
+
+    private func agentOptions() throws -> AgentOptions {
+        var options = AgentOptions()
+        if let gateway {
+            options.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
+        }
+        options.treatment = treatment
+        options.allowsPlain = links.plain
+        options.verbosity = quiet ? .quiet : verbose ? .verbose : .normal
+        options.suspension = links.suspend
+        return options
+    }
+}
+
+extension AgentOptions.Treatment: ExpressibleByArgument {}
+
+extension LaunchEnvironment {
+    /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.
+    fileprivate func variables(agent path: String) -> [String: String] {
+        let preloaded = variable("LD_PRELOAD").map { ["LD_PRELOAD=\($0)"] } ?? []
+        var variables: [String: String] = [:]
+        for entry in applied(to: preloaded, agent: path) {
+            guard let equals = entry.firstIndex(of: "=") else { continue }
+            variables[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])
+        }
+        return variables
+    }
+}

@@ -1,0 +1,69 @@
+import ArgumentParser
+import CLinux
+import Keeper
+import Kernel
+
+/// `usl`
+struct USLCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "usl",
+        abstract: "Programs keep their connections when the network does not.",
+        usage: """
+            usl [<options>] <command> [<argument> ...]
+            usl <subcommand> ...
+            """,
+        discussion: """
+            A word that is no subcommand is a program; `usl ssh db1` is `usl run ssh db1`. See `usl run --help` for its \
+            options.
+
+            Examples:
+              usl ssh db1
+              usl gateway --plain --allow localhost:22
+              usl status
+              usl demo
+            """,
+        version: version,
+        subcommands: [
+            RunCommand.self, GatewayCommand.self, ForwardCommand.self, StatusCommand.self, DoctorCommand.self,
+            DemoCommand.self, DemoPeerCommand.self,
+        ])
+
+    static let version = "0.1.0"
+
+    private static let splitter = CommandLineSplitter(
+        subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
+        valueOptions: ["--gateway", "--treatment", "--suspend"],
+        flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
+
+    /// Does what the words after the program's name ask for, and exits.
+    static func run(_ words: [[UInt8]]) -> Never {
+        do {
+            switch try splitter.split(words) {
+            case .subcommand(let words):
+                var command = try parseAsRoot(words)
+                try command.run()
+                CLinux.exit(0)
+            case .run(let options, let command):
+                guard let run = try parseAsRoot(["run"] + options) as? RunCommand else { throw CleanExit.helpRequest() }
+                guard !command.isEmpty else { throw ValidationError("no command to run") }
+                try run.run(command)
+            }
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// Says what is wrong, or what was asked for, as `--help` does.
+    private static func fail(_ error: any Error) -> Never {
+        if let code = error as? ExitCode { CLinux.exit(code.rawValue) }
+        if exitCode(for: error) == .success {
+            print(fullMessage(for: error))
+            CLinux.exit(0)
+        }
+        Diagnostics.report(message(for: error))
+        if error is CommandLineSplitter.Failure || exitCode(for: error) == .validationFailure {
+            Diagnostics.report("see usl --help")
+        }
+        CLinux.exit(Launcher.ExitStatus.failed)
+    }
+}
