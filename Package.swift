@@ -114,6 +114,7 @@ let package = Package(
         .testTarget(name: "AgentTests", dependencies: ["Agent"]),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
         .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["usl", "Kernel"]),
         // Real programs under real attacks; runs what `make build` made.
         .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab"]),
     ]

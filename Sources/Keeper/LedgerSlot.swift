@@ -55,7 +55,7 @@ public struct LedgerSlot: ~Copyable, Sendable {
 
     public borrowing func set(delivered: UInt64) { record.delivered.store(delivered) }
 
-    public borrowing func set(_ flags: LedgerFlags) {
+    public borrowing func insert(_ flags: LedgerFlags) {
         record.flags.store(record.flags.load() | flags.rawValue)
     }
 

@@ -1,0 +1,99 @@
+import CLinux
+import Kernel
+import SystemPackage
+import Testing
+
+@testable import Keeper
+
+@Suite("Ledger")
+struct LedgerTests {
+    private let identity = LedgerIdentity(
+        session: Array(1...16), role: .gateway, mode: 2,
+        peer: SocketAddress(host: .v6(high: 0x2001_0db8_0000_0000, low: 7, scope: 0), port: 7117),
+        destination: SocketAddress(host: .v4(0xc000_0201), port: 5432), openedAt: 123_456_789, leg: EscrowKey(99))
+
+    @Test("a successor finds what was stored, through the memory file alone")
+    func survives() throws {
+        let ledger = try Ledger(capacity: 16)
+        let slot = try unwrap(ledger.allocate())
+        let unopened = slot.snapshot()
+        #expect(unopened == nil)
+        slot.open(identity)
+        slot.set(resumeKey: Array(100..<132))
+        slot.setBase(received: 1, acknowledged: 2)
+        slot.set(epochSent: 3)
+        slot.set(epochAccepted: 4)
+        slot.set(ring: RingPlace(arena: EscrowKey(5), offset: 1 << 30, size: 1 << 16))
+        slot.set(tail: 6)
+        slot.set(delivered: 7)
+        slot.insert(.finRead)
+        slot.insert(.finWritten)
+
+        let file = Descriptor(owning: try check(usl_fcntl(ledger.memoryFile, F_DUPFD_CLOEXEC, 0)))
+        let successor = try Ledger(adopting: file)
+        let index = slot.index
+        #expect(successor.capacity == 16 && successor.slotsInUse == [index])
+        let adopted = successor.adopt(slot.index)
+        let snapshot = try unwrap(adopted.snapshot())
+        #expect(snapshot.identity == identity)
+        #expect(snapshot.resumeKey == Array(100..<132))
+        #expect(snapshot.baseReceived == 1 && snapshot.baseAcknowledged == 2)
+        #expect(snapshot.epochSent == 3 && snapshot.epochAccepted == 4)
+        #expect(snapshot.ring == RingPlace(arena: EscrowKey(5), offset: 1 << 30, size: 1 << 16))
+        #expect(snapshot.tail == 6 && snapshot.delivered == 7)
+        #expect(snapshot.flags == LedgerFlags([.finRead, .finWritten]))
+        // The next session gets a slot that is free.
+        let next = try unwrap(successor.allocate()).index
+        #expect(next != index)
+    }
+
+    @Test("every kind of address comes back", arguments: ["192.0.2.1", "::1", "2001:db8::1", "fe80::1%1"])
+    func addresses(text: String) throws {
+        let address = SocketAddress(host: try #require(SocketAddress.Host(numeric: text)), port: 65535)
+        #expect(SocketAddress(ledgerBytes: address.ledgerBytes) == address)
+        #expect(address.ledgerBytes.count == LedgerRecord.peer.count)
+        #expect(SocketAddress(ledgerBytes: [UInt8](repeating: 0, count: 24)) == nil)
+    }
+
+    @Test("a slot ends with its owner, and its key with it")
+    func frees() throws {
+        let ledger = try Ledger(capacity: 1)
+        var first = ledger.allocate()
+        first?.open(identity)
+        first?.set(resumeKey: [UInt8](repeating: 0xaa, count: 32))
+        #expect(ledger.slotsInUse == [0])
+        let isFull = ledger.allocate() == nil
+        #expect(isFull)
+        first = nil
+        #expect(ledger.slotsInUse.isEmpty)
+        let again = try unwrap(ledger.allocate())
+        let (index, old) = (again.index, again.snapshot())
+        #expect(index == 0 && old == nil)
+        again.open(identity)
+        let fresh = again.snapshot()
+        #expect(fresh?.resumeKey == [UInt8](repeating: 0, count: 32))
+    }
+
+    @Test("no field overlaps another or leaves the slot")
+    func layout() {
+        let words = Set(stride(from: 0, through: 88, by: 8))
+        let fields = [
+            LedgerRecord.identifier, LedgerRecord.resumeKey, LedgerRecord.peer, LedgerRecord.destination,
+        ]
+        var taken = Set(words.flatMap { $0..<$0 + 8 })
+        for field in fields {
+            #expect(field.lowerBound % 8 == 0 && field.count % 8 == 0 && field.upperBound <= Ledger.slotSize)
+            #expect(taken.isDisjoint(with: field))
+            taken.formUnion(field)
+        }
+    }
+
+    @Test("places of rings come back", arguments: [1 << 12, 1 << 16, 1 << 24])
+    func ringPlaces(size: Int) {
+        for offset in [0, 4096, 1 << 40] {
+            let place = RingPlace(arena: EscrowKey(65_535), offset: offset, size: size)
+            #expect(RingPlace(packed: place.packed) == place)
+        }
+        #expect(RingPlace(packed: 0) == nil)
+    }
+}
