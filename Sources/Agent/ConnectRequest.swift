@@ -213,7 +213,7 @@ final class ConnectRequest {
                 refuse(lastFailure?.errno ?? .connectionRefused)
             }
         case .awaitingLeg, .running:
-            if ending.resetsLeg, let session { agent.noteFailure(session.id) }
+            if ending.isFailure, let session { agent.noteFailure(session.id) }
             if let text = ending.explanation { agent.notices.warn("\(name) to \(destination): \(text)") }
         }
     }

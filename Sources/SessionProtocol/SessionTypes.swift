@@ -40,6 +40,14 @@ public enum Ending: Equatable, Sendable {
     /// Ended from this side: the process goes, or someone gave the session up.
     case dropped
 
+    /// The session failed, rather than an application: bytes under way are lost that plain TCP could have delivered.
+    public var isFailure: Bool {
+        switch self {
+        case .finished, .abortedHere, .abortedByPeer, .refused: false
+        case .gone, .expired, .unconfirmed, .violation, .dropped: true
+        }
+    }
+
     /// The application's connection must end in a reset, since its stream may be cut short.
     public var resetsLeg: Bool {
         switch self {
