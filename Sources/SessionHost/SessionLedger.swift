@@ -70,10 +70,10 @@ public struct SessionJournal: ~Copyable, Sendable {
             guard let info = driver.legInfo else { return }
             slot!.setBase(received: info.bytes_received, acknowledged: info.bytes_acked)
         case .taken(let tail): slot!.set(tail: tail)
-        case .finTaken: slot!.set(.finRead)
-        case .finDelivered: slot!.set(.finWritten)
-        case .resetSeen: slot!.set(.resetSeen)
-        case .abortDecided: slot!.set(.aborting)
+        case .finTaken: slot!.insert(.finRead)
+        case .finDelivered: slot!.insert(.finWritten)
+        case .resetSeen: slot!.insert(.resetSeen)
+        case .abortDecided: slot!.insert(.aborting)
         case .ringMoved(let arena, let offset, let size):
             slot!.set(ring: RingPlace(arena: EscrowKey(arena), offset: offset, size: size))
         }
