@@ -1,0 +1,113 @@
+import SessionProtocol
+
+// What is done to the session: faults of the network, and attacks by those who can read it but have no key.
+extension World {
+    // MARK: Faults
+
+    func scheduleFault() {
+        schedule.add(.fault, at: now + random.interval(upTo: scenario.faults.pause * 2) + .milliseconds(1))
+    }
+
+    func strike() {
+        guard isFaulty else { return }
+        let live = connections.indices.filter { connections[$0].isOpen.contains(true) && !connections[$0].isCut }
+        let draw = Double(random.below(1_000)) / 1_000
+        if draw < scenario.faults.cutShare {
+            if !live.isEmpty { cut(random.pick(live)) }
+        } else if draw < scenario.faults.cutShare + scenario.faults.stallShare {
+            if !live.isEmpty { stall(random.pick(live)) }
+        } else if scenario.faults.dialFailures > 0 {
+            outageUntil = now + random.interval(upTo: .seconds(5))
+            trace.note("no path until \(outageUntil.nanoseconds) ns")
+            for id in live { cut(id) }
+        }
+        scheduleFault()
+    }
+
+    /// What is written from now on arrives late.
+    private func stall(_ id: ConnectionID) {
+        let delay = random.interval(upTo: .seconds(3))
+        trace.note("connection \(id) stalls for \(delay.nanoseconds) ns")
+        for index in 0..<2 {
+            connections[id].pipes[index].lastArrival = max(connections[id].pipes[index].lastArrival, now + delay)
+        }
+    }
+
+    func heal() {
+        trace.note("the faults end")
+        isFaulty = false
+        outageUntil = now
+        for id in connections.indices {
+            connections[id].pipes[0].budget = nil
+            connections[id].pipes[1].budget = nil
+        }
+    }
+
+    // MARK: Attacks
+
+    func overhear(_ frame: [UInt8], from role: Role) { overheard[role.index].append(frame) }
+
+    func scheduleAttack() {
+        guard let pause = scenario.faults.attacks else { return }
+        schedule.add(.attack, at: now + random.interval(upTo: pause * 2) + .milliseconds(1))
+    }
+
+    /// A connection to the gateway by someone who has overheard everything but has no key.
+    func attack() {
+        guard isFaulty else { return }
+        statistics.attacks += 1
+        let id = connect(.attacker, .gateway)
+        accept(id)
+        let flight = Wire.preface + forgery()
+        trace.note("connection \(id) is an attacker's, of \(flight.count) bytes")
+        _ = write(flight.prefix(random.chance(0.1) ? random.below(flight.count + 1) : flight.count), to: id, by: .opener)
+        schedule.add(.end(id, at: .opener, .closed), at: now + random.interval(upTo: .seconds(2)))
+        scheduleAttack()
+    }
+
+    private func forgery() -> [UInt8] {
+        let said = overheard[Role.opener.index]
+        let heard = overheard[Role.acceptor.index]
+        switch random.below(6) {
+        case 0 where !said.isEmpty: return random.pick(said)
+        case 1 where !said.isEmpty: return altered(random.pick(said))
+        case 2 where !heard.isEmpty:
+            // A reflected proof: ATTACHED, called ATTACH.
+            var frame = random.pick(heard)
+            frame[0] = FrameType.attach.rawValue
+            return frame
+        case 3: return openMessage.encoded
+        case 4: return altered(openMessage.encoded)
+        default: return random.bytes(random.below(100))
+        }
+    }
+
+    /// One byte changed: an epoch, a position, the session, the proof, a length.
+    private func altered(_ frame: [UInt8]) -> [UInt8] {
+        var frame = frame
+        frame[random.below(frame.count)] ^= UInt8(1 << random.below(8))
+        return frame
+    }
+
+    /// Another machine, reached at the gateway's address, answers OPEN or ATTACH.
+    func impersonate(_ id: ConnectionID) {
+        guard !connections[id].isAnswered else { return }
+        connections[id].isAnswered = true
+        let heard = overheard[Role.acceptor.index]
+        var answer: [UInt8] = []
+        switch random.below(6) {
+        case 0 where opener.session.isOpen:
+            // Its own, true word on a session that it has never had; before OPENED that word would count.
+            let gone = GoneMessage(reason: .unknown, instance: admission.instance &+ 1, positions: nil)
+            answer = Wire.preface + gone.encoded
+        case 1 where !heard.isEmpty: answer = Wire.preface + random.pick(heard)
+        case 2 where !heard.isEmpty: answer = Wire.preface + altered(random.pick(heard))
+        case 3: answer = Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)
+        case 4: answer = Array("USL/2\r\n\0".utf8)
+        default: break
+        }
+        _ = write(answer[...], to: id, by: .acceptor)
+        // One that relays OPENED and then keeps silent while its kernel acknowledges is a matter for liveness detection.
+        schedule.add(.end(id, at: .acceptor, .closed), at: now + random.interval(upTo: .seconds(12)))
+    }
+}
