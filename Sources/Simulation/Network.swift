@@ -19,9 +19,12 @@ struct Pipe {
 
     init(_ now: Instant) { lastArrival = now }
 
-    mutating func append(_ piece: [UInt8]) {
+    /// - Returns: when the piece arrives: at `due`, but not before those that are under way.
+    mutating func append(_ piece: [UInt8], _ due: Instant) -> Instant {
         pieces.append(piece)
         inFlight += piece.count
+        lastArrival = max(lastArrival, due)
+        return lastArrival
     }
 
     mutating func takeFirst() -> [UInt8] {
@@ -80,11 +83,11 @@ extension Role {
 extension World {
     func connect(_ dialler: Connection.Dialler, _ listener: Connection.Listener) -> ConnectionID {
         var connection = Connection(dialler, listener, now)
-        if isFaulty {
+        if isFaulty, dialler != .attacker {
             if random.chance(scenario.faults.earlyCuts) {
                 connection.pipes[random.below(2)].budget = random.below(400)
             } else if random.chance(scenario.faults.budgetCuts) {
-                connection.pipes[random.below(2)].budget = random.below(1 << random.within(6...16))
+                connection.pipes[random.below(2)].budget = random.size(upTo: 1_000 + scenario.opener.total + scenario.acceptor.total)
             }
         }
         connections.append(connection)
@@ -93,31 +96,28 @@ extension World {
 
     /// Writes as much as the connection takes.
     func write(_ bytes: ArraySlice<UInt8>, to id: ConnectionID, by role: Role) -> Int {
-        var pipe = connections[id].pipes[role.index]
-        guard !pipe.isShut else { return bytes.count }
-        let accepted = min(bytes.count, max(scenario.pipeCapacity - pipe.inFlight, 0))
-        var carried = pipe.isCut ? 0 : accepted
-        if let budget = pipe.budget {
+        guard !connections[id].pipes[role.index].isShut else { return bytes.count }
+        let accepted = min(bytes.count, max(scenario.pipeCapacity - connections[id].pipes[role.index].inFlight, 0))
+        // A blackhole takes what fits into the socket's buffer, and acknowledges nothing.
+        var carried = connections[id].pipes[role.index].isCut ? 0 : accepted
+        let budget = connections[id].pipes[role.index].budget
+        if let budget {
             carried = min(carried, budget)
-            pipe.budget = budget - carried
+            connections[id].pipes[role.index].budget = budget - carried
         }
         var rest = bytes.prefix(carried)
         while !rest.isEmpty {
             let piece = rest.prefix(random.within(1...scenario.pieceSize))
             rest = rest.dropFirst(piece.count)
             let due = now + scenario.latency + Interval(nanoseconds: random.next() % (scenario.jitter.nanoseconds + 1))
-            pipe.lastArrival = max(pipe.lastArrival, due)
-            pipe.append(Array(piece))
-            schedule.add(.arrival(id, from: role), at: pipe.lastArrival)
+            schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(Array(piece), due))
         }
-        connections[id].pipes[role.index] = pipe
-        if pipe.budget == 0, carried < accepted || accepted > 0 {
-            connections[id].pipes[role.index].budget = nil
+        if budget == carried, accepted > 0 {
             trace.note("connection \(id) has used up its bytes from the \(role)")
+            connections[id].pipes[role.index].budget = nil
             connections[id].pipes[role.index].isCut = true
             cut(id, keepingAll: role)
         }
-        // A blackhole takes what fits into the socket's buffer, and acknowledges nothing.
         return accepted
     }
 

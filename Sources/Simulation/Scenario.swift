@@ -87,26 +87,28 @@ extension Scenario.Faults {
     fileprivate init(_ random: inout SplitMix, scale: Int) {
         guard random.chance(0.95) else { return }
         healsAfter = random.interval(upTo: .seconds(40))
-        pause = random.interval(upTo: .seconds(4)) + .milliseconds(1)
-        cutShare = random.chance(0.6) ? 0.8 : 0
+        pause = random.interval(upTo: random.pick([.milliseconds(50), .milliseconds(500), .seconds(4)])) + .milliseconds(1)
+        cutShare = random.chance(0.7) ? 0.8 : 0
         stallShare = random.chance(0.4) ? 0.15 : 0
-        earlyCuts = random.chance(0.4) ? random.pick([0.2, 0.5, 0.9]) : 0
-        budgetCuts = random.chance(0.4) ? random.pick([0.2, 0.5, 0.9]) : 0
+        earlyCuts = random.chance(0.5) ? random.pick([0.2, 0.5, 0.9]) : 0
+        budgetCuts = random.chance(0.6) ? random.pick([0.2, 0.5, 0.9, 0.9]) : 0
         silence = random.chance(0.4) ? random.pick([0.1, 0.5]) : 0
         oneWay = random.chance(0.4) ? random.pick([0.1, 0.5]) : 0
         dialFailures = random.chance(0.4) ? random.pick([0.1, 0.5, 0.9]) : 0
         impostors = random.chance(0.2) ? random.pick([0.1, 0.5]) : 0
-        attacks = random.chance(0.3) ? random.interval(upTo: .seconds(2)) + .milliseconds(20) : nil
+        attacks = random.chance(0.3) ? random.interval(upTo: .seconds(2)) + .milliseconds(10) : nil
     }
 }
 
 extension Scenario.Application {
     fileprivate init(_ random: inout SplitMix, scale: Int) {
         total = random.chance(0.1) ? 0 : random.size(upTo: scale)
-        ending = random.pick([.finishes, .finishes, .finishes, .finishesAfterEOF, .finishesAfterEOF, .aborts])
+        ending = random.pick([
+            .finishes, .finishes, .finishes, .finishes, .finishesAfterEOF, .finishesAfterEOF, .finishesAfterEOF, .aborts,
+        ])
         abortsAfter = random.interval(upTo: .seconds(20))
-        writeSize = max(random.size(upTo: 65_536), scale / 200)
-        writePause = random.chance(0.5) ? random.interval(upTo: .milliseconds(200)) : .zero
+        writeSize = max(random.size(upTo: scale), scale / 200)
+        writePause = random.chance(0.7) ? random.interval(upTo: .milliseconds(200)) : .zero
         readSize = max(random.size(upTo: 65_536), scale / 200)
         readPause = random.chance(0.5) ? random.interval(upTo: .milliseconds(500)) : .zero
         legCapacity = max(random.size(upTo: 262_144), scale / 200)

@@ -13,26 +13,27 @@ extension World {
     // MARK: At every step
 
     func check(_ endpoint: Endpoint) {
-        let session = endpoint.session
         let role = endpoint.role
-        if session.acknowledged < endpoint.lastAcknowledged { complain("the \(role)'s acknowledged position retreats") }
-        endpoint.lastAcknowledged = session.acknowledged
-        if session.acknowledged > session.taken { complain("the \(role) holds more acknowledged than it was given") }
-        if session.taken - session.acknowledged > UInt64(endpoint.plan.ringCapacity) {
+        let (taken, acknowledged) = (endpoint.session.taken, endpoint.session.acknowledged)
+        let (received, delivered) = (endpoint.session.receivedPosition, endpoint.session.delivered)
+        if acknowledged < endpoint.lastAcknowledged { complain("the \(role)'s acknowledged position retreats") }
+        endpoint.lastAcknowledged = acknowledged
+        if acknowledged > taken { complain("the \(role) holds more acknowledged than it was given") }
+        if taken - acknowledged > UInt64(endpoint.plan.ringCapacity) {
             complain("the \(role)'s ring is overfull")
         }
-        if session.delivered > session.receivedPosition { complain("the \(role) delivered what it has not received") }
-        if session.delivered != endpoint.legTaken, !endpoint.hasAborted {
-            complain("the \(role) calls \(session.delivered) delivered, its leg has taken \(endpoint.legTaken)")
+        if delivered > received { complain("the \(role) delivered what it has not received") }
+        if delivered != endpoint.legTaken, !endpoint.hasAborted {
+            complain("the \(role) calls \(delivered) delivered, its leg has taken \(endpoint.legTaken)")
         }
         // FIN needs no window.
-        if session.receivedPosition > endpoint.promised + 1 { complain("the \(role) received more than it promised") }
-        if UInt64(endpoint.held.count) > session.receivedPosition - session.delivered {
+        if received > endpoint.promised + 1 { complain("the \(role) received more than it promised") }
+        if UInt64(endpoint.held.count) > received - delivered {
             complain("the \(role) holds bytes twice")
         }
         guard let peer = self.endpoint(role.other) else { return }
-        if session.acknowledged > peer.legTaken { complain("the \(role) was told of bytes that are not delivered") }
-        if session.receivedPosition > peer.written + (peer.hasFinished ? 1 : 0) {
+        if acknowledged > peer.legTaken { complain("the \(role) was told of bytes that are not delivered") }
+        if received > peer.written + (peer.hasFinished ? 1 : 0) {
             complain("the \(role) received more than was ever given")
         }
     }

@@ -10,7 +10,9 @@ extension World {
 
     func strike() {
         guard isFaulty else { return }
-        let live = connections.indices.filter { connections[$0].isOpen.contains(true) && !connections[$0].isCut }
+        let live = connections.indices.filter {
+            connections[$0].dialler != .attacker && connections[$0].isOpen.contains(true) && !connections[$0].isCut
+        }
         let draw = Double(random.below(1_000)) / 1_000
         if draw < scenario.faults.cutShare {
             if !live.isEmpty { cut(random.pick(live)) }
@@ -45,10 +47,13 @@ extension World {
 
     // MARK: Attacks
 
+    /// Many more of them take time and find nothing new.
+    private static let attackLimit = 100
+
     func overhear(_ frame: [UInt8], from role: Role) { overheard[role.index].append(frame) }
 
     func scheduleAttack() {
-        guard let pause = scenario.faults.attacks else { return }
+        guard let pause = scenario.faults.attacks, statistics.attacks < World.attackLimit else { return }
         schedule.add(.attack, at: now + random.interval(upTo: pause * 2) + .milliseconds(1))
     }
 

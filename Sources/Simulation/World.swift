@@ -136,20 +136,27 @@ final class World {
 
     /// Once the faults are over, whatever the applications still wait for must come nearer all the time.
     private func watchProgress(since heals: Instant) {
-        let sum = [opener, acceptor].compactMap { $0 }.reduce(UInt64(0)) { sum, endpoint in
-            sum &+ endpoint.session.taken &+ endpoint.session.acknowledged &+ endpoint.session.delivered
-                &+ endpoint.consumed &+ (endpoint.session.hasLink ? 1 << 40 : 0) &+ (endpoint.ending == nil ? 0 : 1 << 50)
+        guard !isFaulty, let acceptor else {
+            lastProgress = now
+            return
         }
+        let sum = progress(of: opener) &+ progress(of: acceptor)
         if sum != progress {
             progress = sum
             lastProgress = now
         }
-        guard !isFaulty, heals + World.settlingTime < now, now - lastProgress > World.stallLimit,
-            let acceptor, !opener.applicationIsDone, !acceptor.applicationIsDone
+        guard heals + World.settlingTime < now, now - lastProgress > World.stallLimit,
+            !opener.applicationIsDone, !acceptor.applicationIsDone
         else { return }
         let wantsToWrite = [opener, acceptor].contains { !$0.hasFinished && $0.written < UInt64($0.plan.total) }
         let hasUndelivered = opener.session.undelivered + acceptor.session.undelivered > 0
         if wantsToWrite || hasUndelivered { complain("nothing moves since \(lastProgress.nanoseconds) ns: \(state)") }
+    }
+
+    /// A sum that changes whenever something has come nearer to its end.
+    private func progress(of endpoint: Endpoint) -> UInt64 {
+        endpoint.session.taken &+ endpoint.session.acknowledged &+ endpoint.session.delivered &+ endpoint.consumed
+            &+ (endpoint.session.hasLink ? 1 << 40 : 0) &+ (endpoint.ending == nil ? 0 : 1 << 50)
     }
 }
 
