@@ -109,10 +109,10 @@ final class ConnectRequest {
             let expected = try application.prepareLeg()
             self.expected = expected
             stage = .opening
-            agent.countConnections(+1)
             session = try agent.open(to: destination.unmapped, through: gateways, program: program) { [self] event in
                 happened(event)
             }
+            agent.countConnections(+1)
             schedule(.grace, after: ConnectRequest.grace)
         } catch {
             agent.notices.warn("\(name) to \(destination): \(error); connected directly")
@@ -126,9 +126,7 @@ final class ConnectRequest {
         case .opened: opened()
         case .linkFailed(let failure): linkFailed(failure)
         case .ended(let ending): ended(ending)
-        case .legClosed:
-            if let escrowKey { agent.escrow.release(escrowKey) }
-            escrowKey = nil
+        case .legClosed: releaseLeg()
         case .finished: finished()
         }
     }
@@ -221,7 +219,13 @@ final class ConnectRequest {
     private func refuse(_ error: Errno) {
         agent.notices.explain("\(name) to \(destination): \(error)")
         stage = .over
-        answer(.refused(error.rawValue))
+        if error == .connectionRefused, let expected,
+            let nobody = try? agent.desk.refusingAddress(family: expected.family)
+        {
+            answer(.leg(AddressBytes(expected.spelling(of: nobody))))
+        } else {
+            answer(.refused(error.rawValue))
+        }
         dropHeld()
     }
 
@@ -234,10 +238,17 @@ final class ConnectRequest {
     private func finished() {
         cancelTimer()
         dropHeld()
+        // Still there if the leg came when the session was gone already.
+        releaseLeg()
         if let ticket { agent.desk.giveBack(ticket) }
         if let expected { agent.forget(expected.cookie) }
         stage = .over
-        agent.countConnections(-1)
+        if let session { agent.sessionFinished(session.id) }
+    }
+
+    private func releaseLeg() {
+        if let escrowKey { agent.escrow.release(escrowKey) }
+        escrowKey = nil
     }
 
     // MARK: - The library and the clock

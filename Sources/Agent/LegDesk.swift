@@ -1,18 +1,24 @@
 import Engine
 import Interception
 import Kernel
+import SessionProtocol
 import SystemPackage
+import Transport
 
 /// Where applications bring their legs: loopback listeners, and who is expected at which.
 ///
 /// A leg is known by the address that it comes from. Two connections from one bound port to two destinations come from
 /// the same address, so each needs a listener of its own.
 final class LegDesk {
-    private final class Desk: EventHandler {
+    private final class Desk: EventHandler, TimerHandler {
+        /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
+        private static let acceptRetry = Interval.milliseconds(100)
+
         let listener: LegListener
         let family: Int32
         /// Sources in use here; the value waits for its leg, and is nil once that has come.
         var expected: [SocketAddress: ((consuming Leg) -> Void)?] = [:]
+        private var retryTimer: TimerToken?
 
         init(family: Int32, on loop: EventLoop) throws(Errno) {
             listener = try LegListener(family: family)
@@ -21,11 +27,24 @@ final class LegDesk {
         }
 
         func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-            // A leg that nobody expects, say of a port scan, is closed, which resets it.
-            while let leg = try? listener.accept() {
-                guard let arrived = expected[leg.application] ?? nil else { continue }
-                expected[leg.application] = .some(nil)
-                arrived(leg)
+            accept(on: loop)
+        }
+
+        func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+            retryTimer = nil
+            accept(on: loop)
+        }
+
+        private func accept(on loop: EventLoop) {
+            do throws(Errno) {
+                // A leg that nobody expects, say of a port scan, is closed, which resets it.
+                while let leg = try listener.accept() {
+                    guard let arrived = expected[leg.application] ?? nil else { continue }
+                    expected[leg.application] = .some(nil)
+                    arrived(leg)
+                }
+            } catch {
+                if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + Desk.acceptRetry) }
             }
         }
     }
@@ -38,6 +57,17 @@ final class LegDesk {
         let address: SocketAddress
     }
 
+    private final class Refusal {
+        let socket: TCPSocket
+        let family: Int32
+
+        init(_ socket: consuming TCPSocket, family: Int32) {
+            self.socket = socket
+            self.family = family
+        }
+    }
+
+    private var refusals: [Refusal] = []
     private let loop: EventLoop
     private let escrow: (Int32) -> Void
     private var desks: [Desk] = []
@@ -60,6 +90,18 @@ final class LegDesk {
     }
 
     func giveBack(_ ticket: Ticket) { desks[ticket.desk].expected[ticket.source] = nil }
+
+    /// A loopback address where every connection is refused: bound, so that nobody else gets it, and not listening.
+    ///
+    /// An application that is sent there fails in the kernel's own way, whether its socket blocks or not.
+    func refusingAddress(family: Int32) throws(Errno) -> SocketAddress {
+        if let address = try refusals.first(where: { $0.family == family })?.socket.localAddress() { return address }
+        let socket = try TCPSocket(family: family)
+        try socket.bindToLoopbackPort()
+        let refusal = Refusal(socket, family: family)
+        refusals.append(refusal)
+        return try refusal.socket.localAddress()
+    }
 
     private func addDesk(family: Int32) throws(Errno) -> Int {
         let desk = try Desk(family: family, on: loop)

@@ -50,6 +50,14 @@ public struct TCPSocket: ~Copyable, Sendable {
         try check(source.withSockaddr { [number] in usl_bind(number, $0, $1) })
     }
 
+    /// Takes a free port of the loopback address, now, so that it is this socket's alone.
+    public func bindToLoopbackPort() throws(Errno) {
+        let family = try option(SOL_SOCKET, SO_DOMAIN)
+        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
+        let address = SocketAddress.loopback(like: host, port: 0)
+        try check(address.withSockaddr { [number] in usl_bind(number, $0, $1) })
+    }
+
     /// Starts to connect, and returns at once. The verdict comes with the next writable event and `finishConnect`, except for
     /// what the kernel knows already, such as `ENETUNREACH`.
     public func connect(to destination: SocketAddress) throws(Errno) {

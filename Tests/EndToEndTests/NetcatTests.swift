@@ -27,6 +27,8 @@ extension EndToEnd {
                     script: """
                         head -c \(Self.gibibyte) /dev/urandom | tee >(sha256sum >/run/digest) \\
                             | ncat -l -p 7000 --send-only
+                        # bash does not wait for the other side of `>(…)`.
+                        until [ -s /run/digest ]; do sleep 0.01; done
                         cat /run/digest
                         """, port: 7000)
                 let received = try test.script(
