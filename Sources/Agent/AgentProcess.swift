@@ -68,6 +68,7 @@ public final class AgentProcess {
     private func received(_ message: KeeperMessage?) {
         switch message {
         case .programEnded: agent?.programEnded()
+        case .detach: Diagnostics.detach()
         case .end, nil: pool.endSessions(saying: .ending) { $0.stop() }
         }
     }

@@ -69,7 +69,7 @@ public final class GatewayProcess {
 
     private func received(_ message: KeeperMessage?) {
         switch message {
-        case .programEnded: return
+        case .programEnded, .detach: return
         case .end, nil: end()
         }
     }

@@ -45,6 +45,8 @@ public enum KeeperMessage: UInt8, Equatable, Sendable {
     case programEnded = 1
     /// End in order: say what is cut, close everything, exit with status 0.
     case end = 2
+    /// The launcher leaves, and with it whoever reads standard error: let go of it (`Diagnostics.detach`).
+    case detach = 3
 }
 
 // MARK: - Bytes

@@ -17,7 +17,7 @@ enum InheritedDescriptors {
     /// Lets go of all but standard error, which is for what USL has to say. USL's own descriptors are closed on exec, and
     /// what came through exec is not; that tells them apart.
     static func closeAll() {
-        replaceWithNull([STDIN_FILENO, STDOUT_FILENO])
+        replaceInputAndOutput()
         for number in openNumbers() {
             let flags = usl_fcntl(number, F_GETFD, 0)
             if flags >= 0, flags & FD_CLOEXEC == 0 { _ = close(number) }
@@ -27,12 +27,9 @@ enum InheritedDescriptors {
     /// Lets go of all but standard error and `kept`, also of USL's own. For a fork that never returns to those who own
     /// them.
     static func closeAll(except kept: [Int32]) {
-        replaceWithNull([STDIN_FILENO, STDOUT_FILENO])
+        replaceInputAndOutput()
         for number in openNumbers() where !kept.contains(number) { _ = close(number) }
     }
-
-    /// Lets go of standard error too, once there is nobody to read it.
-    static func closeErrors() { replaceWithNull([STDERR_FILENO]) }
 
     private static func openNumbers() -> [Int32] {
         guard let listing = opendir("/proc/self/fd") else { return [] }
@@ -48,10 +45,10 @@ enum InheritedDescriptors {
         return numbers
     }
 
-    private static func replaceWithNull(_ numbers: [Int32]) {
+    private static func replaceInputAndOutput() {
         let null = usl_open("/dev/null", O_RDWR | O_CLOEXEC, 0)
         guard null >= 0 else { return }
-        for number in numbers { _ = dup3(null, number, O_CLOEXEC) }
+        for number in [STDIN_FILENO, STDOUT_FILENO] { _ = dup3(null, number, O_CLOEXEC) }
         _ = close(null)
     }
 }

@@ -107,6 +107,8 @@ struct ProgramKeeper: ~Copyable {
             state = .running(isStopped: false)
             launcher?.wake()
         } else if let termination = Termination(waitStatus: status) {
+            // A program that was continued and ended at once is only reported as ended.
+            if case .running(isStopped: true) = state { launcher?.wake() }
             launcher?.send(.ended(termination))
             // Without a launcher the agent still reports when its last leg has gone.
             if worker == nil || launcher == nil { finish(lost: 0) } else { state = .draining }
@@ -159,7 +161,8 @@ struct ProgramKeeper: ~Copyable {
         launcher?.send(.finished(lost: lost))
         state = .lingering
         // The launcher leaves now, and whoever reads standard error waits for its end.
-        InheritedDescriptors.closeErrors()
+        Diagnostics.detach()
+        worker?.send(.detach)
     }
 
     /// Programs that ask for the agent from now on connect as if there were no USL.

@@ -47,20 +47,19 @@ public struct ChildProcess: ~Copyable, Sendable {
         _ arguments: [[UInt8]], _ attributes: borrowing Attributes = Attributes()
     ) throws(Errno) -> ChildProcess {
         guard let name = arguments.first, !name.isEmpty else { throw .noSuchFileOrDirectory }
-        var denied = false
-        for path in candidates(for: name) {
+        if name.contains(UInt8(ascii: "/")) { return try startOrInterpret(name, arguments, attributes) }
+        var failure = Errno.noSuchFileOrDirectory
+        for directory in searchPath() {
             do {
-                return try start(path, arguments, attributes)
-            } catch .execFormatError {
-                let shell = Array("/bin/sh".utf8)
-                return try start(shell, [shell, path] + arguments.dropFirst(), attributes)
+                return try startOrInterpret(directory + name, arguments, attributes)
             } catch .permissionDenied {
-                denied = true
+                // Another directory may have one that may be executed.
+                failure = .permissionDenied
             } catch .noSuchFileOrDirectory {
             } catch .notDirectory {
             }
         }
-        throw denied ? .permissionDenied : .noSuchFileOrDirectory
+        throw failure
     }
 
     /// Starts a program with the given descriptors as its standard input, output and error (nil: the parent's).
@@ -107,14 +106,24 @@ public struct ChildProcess: ~Copyable, Sendable {
 // MARK: - posix_spawn
 
 extension ChildProcess {
-    /// The paths that execvp(3) would try, in order.
-    private static func candidates(for name: [UInt8]) -> [[UInt8]] {
-        let slash = UInt8(ascii: "/")
-        if name.contains(slash) { return [name] }
+    /// The directories of `PATH`, each with a slash at its end.
+    private static func searchPath() -> [[UInt8]] {
         let path = getenv("PATH").map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
         return (path ?? Array("/bin:/usr/bin".utf8))
             .split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-            .map { $0.isEmpty ? Array("./".utf8) + name : $0 + [slash] + name }
+            .map { ($0.isEmpty ? Array(".".utf8) : Array($0)) + [UInt8(ascii: "/")] }
+    }
+
+    /// Starts the file, with the shell if the kernel does not know what it is.
+    private static func startOrInterpret(
+        _ path: [UInt8], _ arguments: [[UInt8]], _ attributes: borrowing Attributes
+    ) throws(Errno) -> ChildProcess {
+        do {
+            return try start(path, arguments, attributes)
+        } catch .execFormatError {
+            let shell = Array("/bin/sh".utf8)
+            return try start(shell, [shell, path] + arguments.dropFirst(), attributes)
+        }
     }
 
     private static func start(

@@ -30,7 +30,7 @@ struct USLCommand: ParsableCommand {
 
     static let version = "0.1.0"
 
-    private static let splitter = CommandLineSplitter(
+    static let splitter = CommandLineSplitter(
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
         valueOptions: ["--gateway", "--treatment", "--suspend"],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
