@@ -10,6 +10,8 @@ public struct ReadyEvents: OptionSet, Sendable {
 
     /// Bytes, an end of file or a connection to accept may be waiting.
     public static let readable = ReadyEvents(rawValue: EPOLLIN.rawValue)
+    /// Urgent bytes are in the stream (tcp(7)).
+    public static let urgent = ReadyEvents(rawValue: EPOLLPRI.rawValue)
     /// The send buffer has room again, or a connect has ended, well or badly.
     public static let writable = ReadyEvents(rawValue: EPOLLOUT.rawValue)
     /// The peer sent its FIN: no more bytes will arrive than are already queued.
@@ -42,7 +44,7 @@ struct Epoll: ~Copyable {
     func add(_ number: Int32, key: UInt64) throws(Errno) {
         var event = epoll_event()
         event.events =
-            EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
+            EPOLLIN.rawValue | EPOLLPRI.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
         event.data.u64 = key
         try check(epoll_ctl(descriptor.number, EPOLL_CTL_ADD, number, &event))
     }

@@ -7,10 +7,13 @@ public import Transport
 /// bytes resets it, and a reset overtakes what was written. So the sending side is shut, and the rest read away.
 public final class LastWords {
     private static let limit = Interval.seconds(5)
+    /// Bytes that are read away at most: a peer that goes on talking must not keep the loop.
+    private static let patience = 1 << 20
 
     private let socket: TCPSocket
     private var registration: Registration?
     private var timer: TimerToken?
+    private var bytesRead = 0
 
     private init(_ socket: consuming TCPSocket) { self.socket = socket }
 
@@ -36,13 +39,14 @@ public final class LastWords {
 
 extension LastWords: EventHandler, TimerHandler {
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        while true {
+        while bytesRead < LastWords.patience {
             switch socket.receive(into: loop.scratch) {
-            case .bytes: continue
+            case .bytes(let count): bytesRead += count
             case .wouldBlock: return
             case .endOfStream, .failed: return end(on: loop)
             }
         }
+        end(on: loop)
     }
 
     public func timerExpired(_ token: TimerToken, on loop: EventLoop) {

@@ -10,16 +10,17 @@ struct LegConnection: ~Copyable {
     let registration: Registration
     var isReadable = true
     var isWritable = true
-    /// FIN or an error has been reported, so a short read does not mean that nothing follows.
-    var isHangingUp = false
+    /// FIN, an error or urgent bytes have been reported, so a short read does not mean that nothing follows: a read ends
+    /// before the urgent byte, also where that is left in the stream (in the kernel, tcp_recvmsg_locked).
+    var hidesMore = false
     /// Why the connection broke, once it has. The kernel tells it once, to a read, a write or `SO_ERROR`; a later read
     /// sees an end of file.
     var failure: Errno?
 
     mutating func note(_ events: ReadyEvents) {
-        if !events.isDisjoint(with: [.readable, .peerClosed, .error, .hangup]) { isReadable = true }
+        if !events.isDisjoint(with: [.readable, .urgent, .peerClosed, .error, .hangup]) { isReadable = true }
         if !events.isDisjoint(with: [.writable, .error, .hangup]) { isWritable = true }
-        if !events.isDisjoint(with: [.peerClosed, .error, .hangup]) { isHangingUp = true }
+        if !events.isDisjoint(with: [.urgent, .peerClosed, .error, .hangup]) { hidesMore = true }
         if events.contains(.error), failure == nil {
             let error = try? socket.takeError()
             failure = error ?? nil

@@ -25,6 +25,8 @@ final class LinkConnection {
     var isWritable = false
     /// FIN or an error has been reported, so a short read does not mean that nothing follows.
     var isHangingUp = false
+    /// Why a write has failed; what had arrived before is still read.
+    var writeFailure: LinkFailure?
     let remote: SocketAddress
 
     init(tag: UInt32, number: LinkNumber, _ socket: consuming TCPSocket, to remote: SocketAddress, stage: Stage) {

@@ -11,20 +11,33 @@ extension SessionDriver {
     private static let resetGrace = Interval.seconds(5)
     /// How often the leg's queue is looked at meanwhile: the kernel tells nobody that it has emptied.
     static let resetPoll = Interval.milliseconds(5)
+    /// How often an application that has to wait for the arena is thought of.
+    static let roomPoll = Interval.milliseconds(100)
 
     /// Takes over the leg, a connected non-blocking socket born with `SO_LINGER {1, 0}`, of which a copy is in escrow.
+    ///
+    /// When it throws, the leg was reset and its owner told; the session is as it was, but expects no leg any more.
     public func attachLeg(_ socket: consuming TCPSocket, escrowKey: UInt64) throws(Errno) {
         guard expectsLeg else {
             // The session ended before its application came.
-            try socket.abort()
-            owner?.legClosed(self)
-            return
+            return reject(socket)
         }
         expectsLeg = false
-        try socket.keepUrgentBytesInline()
-        let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
-        leg = LegConnection(socket: socket, registration: registration)
+        do throws(Errno) {
+            try socket.keepUrgentBytesInline()
+            let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
+            leg = LegConnection(socket: socket, registration: registration)
+        } catch {
+            reject(socket)
+            throw error
+        }
         owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey))
+    }
+
+    /// Closing would not do while the keeper holds a copy.
+    private func reject(_ socket: consuming TCPSocket) {
+        _ = try? socket.abort()
+        owner?.legClosed(self)
     }
 
     // MARK: - From the application
@@ -45,7 +58,7 @@ extension SessionDriver {
                 outbound.commit(count)
                 session.applicationWrote(count)
                 owner?.recoveryFactsChanged(self, .taken(outbound.end))
-                if count < wanted, leg?.isHangingUp == false { leg?.isReadable = false }
+                if count < wanted, leg?.hidesMore == false { leg?.isReadable = false }
                 for link in links where session.isCurrent(link.number) { flush(link) }
                 outbound.release(below: session.acknowledged)
             case .endOfStream:
@@ -65,9 +78,15 @@ extension SessionDriver {
     /// Makes sure that the ring can take bytes. It grows only while everything in it is under way: then more of it
     /// would let the link carry more. A session without a link takes what the ring holds, and no more.
     private func makeRoom() -> Bool {
-        if outbound.capacity == 0 { return growOutbound(to: 1) }
+        if outbound.capacity == 0 {
+            isStarved = !growOutbound(to: 1)
+            return !isStarved
+        }
         if outbound.freeSpace > 0 { return true }
         guard session.hasLink, !session.hasUnsent else { return false }
+        // Some large rings must not leave others without any.
+        let arena = loop.arena
+        guard arena.bytesInUse + 2 * outbound.capacity <= arena.limits.capacity / 4 * 3 else { return false }
         return growOutbound(to: min(outbound.capacity * 2, outbound.maximum)) && outbound.freeSpace > 0
     }
 
@@ -129,7 +148,7 @@ extension SessionDriver {
             // What the application wrote before it went is still to be read; `readLeg` then sees the end.
             leg?.isWritable = false
             leg?.isReadable = true
-            leg?.isHangingUp = true
+            leg?.hidesMore = true
             leg?.failure = code
         case .wouldBlock: leg?.isWritable = false
         case .endOfStream: preconditionFailure("a write has no end of stream")
@@ -155,6 +174,7 @@ extension SessionDriver {
     /// Both directions are done: the leg may end in order.
     func closeLegIfComplete() {
         guard session.isComplete, let leg = leg.take() else { return }
+        legReset = .none
         _ = try? leg.socket.setResetOnClose(false)
         loop.deregister(leg.registration)
         _ = consume leg

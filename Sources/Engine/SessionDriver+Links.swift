@@ -64,7 +64,9 @@ extension SessionDriver {
                 take(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]), from: connection)
                 // An edge tells of whatever comes behind a short read, unless the end of the stream is there already.
                 if count < loop.scratch.count, !connection.isHangingUp { connection.isReadable = false }
-            case .wouldBlock: connection.isReadable = false
+            case .wouldBlock:
+                connection.isReadable = false
+                if let failure = connection.writeFailure { lose(connection.number, failure) }
             case .endOfStream: lose(connection.number, .closed)
             case .failed(let code): lose(connection.number, .socket(code.rawValue))
             }
@@ -133,7 +135,7 @@ extension SessionDriver {
                     if count < wanted, !connection.queue.isEmpty { connection.isWritable = count == 0 }
                 case .wouldBlock: connection.isWritable = false
                 case .endOfStream: preconditionFailure("a write has no end of stream")
-                case .failed: drain(connection)
+                case .failed(let code): drain(connection, .socket(code.rawValue))
                 }
             } catch {
                 lose(connection.number, .closed)
@@ -151,8 +153,9 @@ extension SessionDriver {
     }
 
     /// What a link has delivered to this kernel is read before it is dropped, also after a reset. Reading then finds the
-    /// failure, or the end.
-    private func drain(_ connection: LinkConnection) {
+    /// failure, or the end, or nothing, if the kernel was out of memory for the write alone.
+    private func drain(_ connection: LinkConnection, _ failure: LinkFailure) {
+        connection.writeFailure = failure
         connection.isWritable = false
         connection.isReadable = true
         connection.isHangingUp = true

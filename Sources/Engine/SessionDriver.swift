@@ -82,6 +82,10 @@ public final class SessionDriver {
     var outbound: Ring
     /// Peer → application: what the leg did not take at once.
     var held: Ring
+    /// The arena had no slot for what the application writes; nobody tells when it has one again.
+    var isStarved = false
+    /// Where the replay buffer ended when the timer last fired.
+    private var endAtLastTimer: Position = 0
     var links: [LinkConnection] = []
     /// The other end of the last link.
     var lastPeer: SocketAddress?
@@ -136,7 +140,12 @@ public final class SessionDriver {
             id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
         let driver = SessionDriver(
             session: session, destination: destination, gateways: [], agreement: nil, key: key, buffers, loop, owner)
-        try driver.attachLeg(leg, escrowKey: escrowKey)
+        do throws(Errno) {
+            try driver.attachLeg(leg, escrowKey: escrowKey)
+        } catch {
+            driver.selfWhileActive = nil
+            throw error
+        }
         if let first { driver.add(first, as: 0) }
         driver.settle()
         return driver
@@ -281,16 +290,13 @@ public final class SessionDriver {
 
     /// The answer to OPEN brings the other half of the key.
     func take(_ opened: Unverified<OpenedMessage>, on number: LinkNumber) {
-        guard let agreement = agreement.take(),
-            let key = try? agreement.resumeKey(as: .opener, of: session.id, with: opened.keyShare)
-        else { return lose(number, .unproven) }
-        self.key = consume key
+        key = try? agreement?.resumeKey(as: .opener, of: session.id, with: opened.keyShare)
         guard let proof = proof(of: opened.transcript), let verified = opened.verified(by: proof) else {
             // Somebody on the path has changed OPEN or OPENED; the pending session can be asked again.
-            self.key = nil
-            self.agreement = consume agreement
+            key = nil
             return lose(number, .unproven)
         }
+        agreement = nil
         session.opened(verified, on: number, loop.now)
         owner?.recoveryFactsChanged(self, .opened)
         owner?.sessionOpened(self)
@@ -315,6 +321,7 @@ public final class SessionDriver {
             wanted = earlier(wanted, min(deadline, loop.now + SessionDriver.resetPoll))
         }
         if let lingerDeadline { wanted = earlier(wanted, lingerDeadline) }
+        if isStarved, leg != nil { wanted = earlier(wanted, loop.now + SessionDriver.roomPoll) }
         guard let wanted else { return }
         if let timer {
             // A timer that fires too early finds nothing to do and is set again: cheaper than moving it with every frame.
@@ -322,6 +329,13 @@ public final class SessionDriver {
             loop.cancel(timer.token)
         }
         timer = (loop.schedule(self, at: wanted), wanted)
+    }
+
+    /// Gives the replay buffer's slot back once nothing has passed through it from one timer to the next. Sooner would be
+    /// a new slot for every message of a conversation.
+    private func trimIfIdle() {
+        if outbound.end == endAtLastTimer { outbound.trim() }
+        endAtLastTimer = outbound.end
     }
 
     private func earlier(_ instant: Instant?, _ other: Instant) -> Instant { instant.map { min($0, other) } ?? other }
@@ -348,6 +362,7 @@ extension SessionDriver: TimerHandler {
         guard !isFinished else { return }
         session.tick(loop.now)
         if case .due = legReset { resetLeg() }
+        trimIfIdle()
         settle()
     }
 }
