@@ -147,6 +147,12 @@ final class Agent {
 
     func noteFailure(_ id: SessionID) { failedSessions.insert(id) }
 
+    /// Nothing is left of a session. While it drains, `Drain` has yet to ask how it ended.
+    func sessionFinished(_ id: SessionID) {
+        if drain == nil { failedSessions.remove(id) }
+        countConnections(-1)
+    }
+
     /// The program has ended: what it wrote is still to be delivered.
     func programEnded() {
         guard drain == nil else { return }

@@ -25,6 +25,7 @@ final class Forward {
 
     private let forwarding: ForwardTarget
     private let agent: Agent
+    private var retryTimer: TimerToken?
 
     init(_ forwarding: ForwardTarget, _ agent: Agent) throws(Errno) {
         self.forwarding = forwarding
@@ -40,7 +41,7 @@ final class Forward {
             while let socket = try listener.socket.accept() { try begin(socket) }
         } catch {
             agent.notices.warn("cannot accept connections: \(error)")
-            _ = agent.loop.schedule(self, at: agent.loop.now + Forward.acceptRetry)
+            if retryTimer == nil { retryTimer = agent.loop.schedule(self, at: agent.loop.now + Forward.acceptRetry) }
         }
     }
 
@@ -70,8 +71,12 @@ final class Forward {
         _ agent: Agent
     ) {
         let handoff = Handoff(leg)
+        var escrowed: EscrowKey? = key
+        func releaseLeg() {
+            if let escrowed { agent.escrow.release(escrowed) }
+            escrowed = nil
+        }
         do {
-            agent.countConnections(+1)
             let session = try agent.open(to: target, through: gateways, program: "forward") { event in
                 switch event {
                 case .opened: break
@@ -80,14 +85,17 @@ final class Forward {
                 case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
                 case .ended(let ending):
                     if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
-                case .legClosed: agent.escrow.release(key)
-                case .finished: agent.countConnections(-1)
+                case .legClosed: releaseLeg()
+                case .finished:
+                    releaseLeg()
+                    agent.countConnections(-1)
                 }
             }
+            agent.countConnections(+1)
             session.bring(handoff, key)
         } catch {
             agent.notices.warn("\(target): \(error); the connection is reset")
-            agent.escrow.release(key)
+            releaseLeg()
         }
     }
 }
@@ -98,6 +106,7 @@ extension Forward: EventHandler, TimerHandler {
     }
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        retryTimer = nil
         for listener in forwarding.listeners { accept(from: listener) }
     }
 }

@@ -17,6 +17,8 @@ final class GatewayProbe {
 
     /// After this time without an answer the peer counts as ordinary.
     static let limit = Interval.milliseconds(300)
+    /// Connections made in that time at most, where each is reset.
+    static let maximumDials = 8
 
     private let address: SocketAddress
     private let loop: EventLoop
@@ -25,6 +27,7 @@ final class GatewayProbe {
     private var registration: Registration?
     private var timer: TimerToken?
     private var isConnected = false
+    private var dials = 0
     private var matched = 0
 
     private init(_ address: SocketAddress, on loop: EventLoop, done: @escaping (Finding) -> Void) {
@@ -33,7 +36,7 @@ final class GatewayProbe {
         self.done = done
     }
 
-    /// Calls `done` once, later, on the loop.
+    /// Calls `done` once, on the loop; where the kernel knows at once that there is no way, before this returns.
     static func start(_ address: SocketAddress, on loop: EventLoop, done: @escaping (Finding) -> Void) {
         let probe = GatewayProbe(address, on: loop, done: done)
         probe.timer = loop.schedule(probe, at: loop.now + limit)
@@ -47,6 +50,7 @@ final class GatewayProbe {
             self.socket = consume socket
             isConnected = false
             matched = 0
+            dials += 1
         } catch {
             finish(.nobody)
         }
@@ -69,7 +73,7 @@ final class GatewayProbe {
     /// A reset behind a successful connect is an attack or an accident, not an answer: asked again while there is time.
     private func failed(_ error: Errno) {
         hangUp()
-        if isConnected, error == .connectionReset { dial() } else { finish(.nobody) }
+        if isConnected, error == .connectionReset, dials < GatewayProbe.maximumDials { dial() } else { finish(.nobody) }
     }
 
     private func read() {

@@ -2,6 +2,9 @@ import CLinux
 
 /// Lines for the person at the terminal, each about something that they can act on.
 struct Notices {
+    /// Texts remembered; some have what a gateway says in them, which must not fill memory.
+    static let memory = 1024
+
     let verbosity: AgentOptions.Verbosity
     private var said: Set<String> = []
 
@@ -10,6 +13,7 @@ struct Notices {
     /// Something is wrong, or not as asked for. Each text once, however many connections it concerns.
     mutating func warn(_ text: String) {
         guard verbosity > .quiet, said.insert(text).inserted else { return }
+        if said.count > Notices.memory { said = [text] }
         say(text)
     }
 

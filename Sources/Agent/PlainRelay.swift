@@ -7,7 +7,7 @@ import Transport
 
 /// Carries a forwarded connection over plain TCP, where the target has no gateway. A broken side breaks the other.
 final class PlainRelay {
-    private static let bufferSize = 256 * 1024
+    private static let bufferSize = 64 * 1024
     private static let turnLimit = 4 << 20
 
     private final class Side {
@@ -39,9 +39,7 @@ final class PlainRelay {
             let outgoing = try TCPSocket.dial(target, profile: .suited(to: target))
             try outgoing.setResetOnClose(true)
             let relay = PlainRelay(leg, outgoing, loop, failed)
-            for (index, side) in relay.sides.enumerated() {
-                side.registration = try loop.register(side.socket.number, relay, tag: UInt32(index))
-            }
+            try relay.begin()
         } catch {
             failed(error)
         }
@@ -56,7 +54,22 @@ final class PlainRelay {
         self.failed = failed
     }
 
-    /// Moves what can be moved; false when the relay is over.
+    private func begin() throws(Errno) {
+        do throws(Errno) {
+            for (index, side) in sides.enumerated() {
+                // Now, so that an arena without room is an error, and not a connection that stands still.
+                guard side.buffer.grow(to: 1) else { throw .noMemory }
+                // An urgent byte would be lost otherwise.
+                try side.socket.keepUrgentBytesInline()
+                side.registration = try loop.register(side.socket.number, self, tag: UInt32(index))
+            }
+        } catch {
+            close(inOrder: false)
+            throw error
+        }
+    }
+
+    /// Moves what can be moved.
     private func pump() {
         guard isConnected else { return }
         var total = 0
@@ -78,7 +91,7 @@ final class PlainRelay {
 
     /// Bytes read; nil when the side is broken.
     private func read(_ side: Side) -> Int? {
-        guard side.isReadable, !side.hasEnded, side.buffer.capacity == 0 || side.buffer.freeSpace > 0 else { return 0 }
+        guard side.isReadable, !side.hasEnded, side.buffer.freeSpace > 0 else { return 0 }
         let result = side.buffer.withFree { (first, second) in side.socket.receive(into: first, second) }
         switch result {
         case .bytes(let count):

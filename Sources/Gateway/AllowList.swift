@@ -74,7 +74,8 @@ public struct AllowedTarget: Sendable, Equatable {
         }
         if let slash = name.firstIndex(of: "/") {
             guard let base = SocketAddress.Host(numeric: String(name[..<slash])),
-                let length = UInt8(name[name.index(after: slash)...]), let network = Network(base, prefix: length)
+                let length: UInt8 = decimal(name[name.index(after: slash)...]),
+                let network = Network(base, prefix: length)
             else { throw AllowError(text: text, reason: "'\(name)' is no network in CIDR form") }
             return [AllowedTarget(host: .network(network), ports: ports)]
         }
@@ -87,14 +88,21 @@ public struct AllowedTarget: Sendable, Equatable {
     }
 
     private static func kind(of host: SocketAddress.Host) -> Host {
-        if SocketAddress(host: host, port: 0).isLoopback { return .loopback(host) }
-        return .network(Network(exactly: host))
+        let address = SocketAddress(host: host, port: 0).unmapped
+        return address.isLoopback ? .loopback(address.host) : .network(Network(exactly: address.host))
     }
 
     private static func parsePorts(_ text: Substring) -> ClosedRange<UInt16>? {
-        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { UInt16($0) }
-        guard let first = ends.first ?? nil, let last = ends.last ?? nil, first > 0, first <= last else { return nil }
+        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let first: UInt16 = decimal(ends[0]), let last: UInt16 = decimal(ends[ends.count - 1]), first > 0,
+            first <= last
+        else { return nil }
         return first...last
+    }
+
+    /// A number in digits alone: `UInt16.init` would take a sign as well.
+    private static func decimal<Number: FixedWidthInteger>(_ text: Substring) -> Number? {
+        text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Number(text) : nil
     }
 }
 

@@ -107,7 +107,7 @@ final class FrontDoor {
 
     func greetingFailed(_ greeting: Greeting, _ failure: Greeting.Failure) {
         let remote = greeting.remote
-        for case .pending(let pending) in greeting.session.flatMap({ registry[$0] }).map({ [$0] }) ?? [] {
+        if let session = greeting.session, case .pending(let pending) = registry[session] {
             if pending.first === greeting { pending.first = nil }
             pending.others.removeAll { $0 === greeting }
         }
@@ -175,13 +175,12 @@ final class FrontDoor {
             return
         }
         registry.add(pending)
-        var key: EscrowKey?
         TargetConnection.open(to: target, on: loop) { descriptor, then in
-            key = escrow.hold(.leg, descriptor) { _ in then() }
+            escrow.hold(.leg, descriptor, then: then)
         } done: { [self] result in
             switch consume result {
-            case .connected(let socket): begin(pending, socket, target, key)
-            case .failed(let error):
+            case .connected(let socket, let key): begin(pending, socket, target, key)
+            case .failed(let error, let key):
                 if let key { escrow.release(key) }
                 fail(pending, error, target)
             }
@@ -196,9 +195,8 @@ final class FrontDoor {
 
     /// The target has accepted: the session begins on a loop of its own.
     private func begin(
-        _ pending: PendingSession, _ socket: consuming TCPSocket, _ target: SocketAddress, _ escrowKey: EscrowKey?
+        _ pending: PendingSession, _ socket: consuming TCPSocket, _ target: SocketAddress, _ escrowKey: EscrowKey
     ) {
-        guard let escrowKey else { return }
         do {
             let agreement = try KeyAgreement.generate()
             let id = pending.open.session
@@ -208,7 +206,9 @@ final class FrontDoor {
                 keyShare: agreement.share, instance: instance,
                 suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000)
             ).unsealed(answering: pending.frame)
-            guard let proof = Proof(bytes: try key.proof(of: unsealed.transcript)) else { return }
+            guard let proof = Proof(bytes: try key.proof(of: unsealed.transcript)) else {
+                preconditionFailure("an HMAC-SHA256 is a proof")
+            }
             let opened = unsealed.sealed(with: proof)
             let journal = ledger.open(
                 id, .acceptor, peer: pending.remote, destination: target)
@@ -259,7 +259,7 @@ struct NewSession: ~Copyable, Sendable {
 
     consuming func begin(on loop: EventLoop, table: SessionTable, main: LoopMailbox, door: LoopBound<FrontDoor>) {
         let owner = GatewaySession(escrowKey: escrowKey, table: table, main: main, door: door, journal: journal)
-        let (id, escrowKey) = (id, escrowKey)
+        let id = id
         do {
             let driver = try SessionDriver.accept(
                 id, key: key, instance: instance, opened: opened, destination: target, leg: socket,
@@ -267,12 +267,9 @@ struct NewSession: ~Copyable, Sendable {
                 suspendLimit: suspendLimit, buffers: SessionBuffers(), on: loop, owner: owner)
             table.add(SessionEntry(driver: driver, program: nil, owner: owner))
         } catch {
-            // No descriptor for epoll: the leg has been closed, which resets it, and the opener will be told.
+            // No memory to watch the leg: it was reset and taken out of escrow, and the opener will be told.
             let gone = GoneMessage(reason: .exhausted, instance: instance, positions: nil)
-            main.post {
-                door.on($0).escrow.release(escrowKey)
-                door.on($0).sessionEnded(id, gone)
-            }
+            main.post { door.on($0).sessionEnded(id, gone) }
         }
     }
 }

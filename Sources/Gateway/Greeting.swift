@@ -132,8 +132,8 @@ final class Greeting {
     private func take(_ header: FrameHeader, unread: [UInt8]) throws(FrameError) {
         switch header.type {
         case .open:
-            // An opener says nothing behind OPEN before it has its answer.
-            guard unread.isEmpty else { throw .unexpected(.open) }
+            // An opener says nothing behind OPEN before it has its answer, and then ATTACH.
+            guard unread.isEmpty, session == nil else { throw .unexpected(.open) }
             let message = try OpenMessage(payload: decoder.payload)
             isWaiting = true
             stopTimer()

@@ -19,9 +19,9 @@ enum InstanceNumber {
             let temporary = path + ".\(getpid())"
             let file = Descriptor(
                 owning: try check(usl_open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)))
+            defer { unlink(temporary) }
             let text = Array((String(number, radix: 16) + "\n").utf8)
             try check(write(file.number, text, text.count))
-            defer { unlink(temporary) }
             // link(2) fails if the other one was first.
             try check(link(temporary, path))
             return number

@@ -1,4 +1,5 @@
 import Engine
+import Keeper
 import Kernel
 import SessionProtocol
 import SystemPackage
@@ -10,14 +11,17 @@ final class TargetConnection {
     private static let limit = Interval.seconds(30)
 
     private var socket: TCPSocket?
+    private var escrowKey: EscrowKey?
     private let loop: EventLoop
     private var registration: Registration?
     private var timer: TimerToken?
     private let done: (consuming TargetResult) -> Void
 
     enum TargetResult: ~Copyable {
-        case connected(TCPSocket)
-        case failed(Errno)
+        /// The socket, and its copy in escrow.
+        case connected(TCPSocket, EscrowKey)
+        /// Without a key, nothing was put into escrow.
+        case failed(Errno, EscrowKey?)
     }
 
     private init(
@@ -29,10 +33,11 @@ final class TargetConnection {
     }
 
     /// Makes the socket and has it put into escrow by `secure`, which calls its argument when that is done; only then
-    /// does it connect, so that the server never sees a connection that could die half known.
+    /// does it connect, so that the server never sees a connection that could die half known. Calls `done` once, which may
+    /// be before this returns.
     static func open(
         to target: SocketAddress, on loop: EventLoop,
-        secure: (_ descriptor: Int32, _ then: @escaping () -> Void) -> Void,
+        secure: (_ descriptor: Int32, _ then: @escaping (EscrowKey) -> Void) -> Void,
         done: @escaping (consuming TargetResult) -> Void
     ) {
         do {
@@ -41,46 +46,53 @@ final class TargetConnection {
             try socket.setResetOnClose(true)
             let number = socket.number
             let connection = TargetConnection(socket, on: loop, done: done)
-            secure(number) { connection.connect(to: target) }
+            secure(number) { key in connection.connect(to: target, key) }
         } catch {
-            done(.failed(error))
+            done(.failed(error, nil))
         }
     }
 
-    private func connect(to target: SocketAddress) {
+    private func connect(to target: SocketAddress, _ key: EscrowKey) {
+        escrowKey = key
         guard let number = socket?.number else { return }
         do {
             try socket?.connect(to: target)
             registration = try loop.register(number, self)
             timer = loop.schedule(self, at: loop.now + TargetConnection.limit)
         } catch {
-            finish(.failed(error))
+            fail(error)
         }
     }
 
-    private func finish(_ result: consuming TargetResult) {
+    private func fail(_ error: Errno) {
+        stopWaiting()
+        // Closing would not do while the keeper holds a copy.
+        _ = try? socket?.abort()
+        socket = nil
+        done(.failed(error, escrowKey))
+    }
+
+    private func stopWaiting() {
         if let registration { loop.deregister(registration) }
         if let timer { loop.cancel(timer) }
         registration = nil
         timer = nil
-        done(result)
     }
 }
 
 extension TargetConnection: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         do {
-            guard let isConnected = try socket?.finishConnect(), isConnected, let socket = socket.take() else { return }
-            finish(.connected(socket))
+            guard try socket?.finishConnect() == true, let escrowKey, let socket = socket.take() else { return }
+            stopWaiting()
+            done(.connected(socket, escrowKey))
         } catch {
-            socket = nil
-            finish(.failed(error))
+            fail(error)
         }
     }
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         timer = nil
-        socket = nil
-        finish(.failed(.timedOut))
+        fail(.timedOut)
     }
 }

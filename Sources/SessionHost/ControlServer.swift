@@ -2,6 +2,7 @@ import CLinux
 public import Engine
 public import Interception
 public import Kernel
+import SessionProtocol
 public import SystemPackage
 
 /// Answers on the control socket: `usl status`, and for an agent its applications. On the main loop.
@@ -28,6 +29,9 @@ public final class ControlServer {
     private let pool: LoopPool
     private let agent: AgentHandlers?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
+    private var retryTimer: TimerToken?
+    /// How soon to try again to accept when descriptors have run out.
+    private static let acceptRetry = Interval.milliseconds(100)
 
     public init(
         _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, connect agent: AgentHandlers?
@@ -51,6 +55,7 @@ public final class ControlServer {
             let answer = agent?.peerName(cookie).map { ControlResponse.asked($0) } ?? .notMine
             if let connection = client.leave() { _ = try? connection.send(answer) }
         case .status:
+            guard client.waitsForStatus() else { return }
             let waiting = LoopBound(client, on: loop)
             pool.gather {
                 $0.reports
@@ -61,12 +66,25 @@ public final class ControlServer {
     }
 }
 
-extension ControlServer: EventHandler {
+extension ControlServer: EventHandler, TimerHandler {
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        // Out of descriptors: the client is told by the library's own time limit; the next one brings an event.
-        while let connection = try? listener.accept() {
-            guard let client = try? ControlClient(connection, of: self, on: loop) else { continue }
-            clients[ObjectIdentifier(client)] = client
+        accept()
+    }
+
+    public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        retryTimer = nil
+        accept()
+    }
+
+    private func accept() {
+        do throws(Errno) {
+            while let connection = try listener.accept() {
+                let client = try ControlClient(connection, of: self, on: loop)
+                clients[ObjectIdentifier(client)] = client
+            }
+        } catch {
+            // Out of descriptors, and clients wait: no event tells when there are some again.
+            if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + ControlServer.acceptRetry) }
         }
     }
 }
@@ -77,6 +95,7 @@ private final class ControlClient {
     private let loop: EventLoop
     private unowned let server: ControlServer
     private var registration: Registration?
+    private var isAnswered = false
     private var answer: [UInt8] = []
     private var sent = 0
 
@@ -93,6 +112,12 @@ private final class ControlClient {
         registration = nil
         server.forget(self)
         return connection.take()
+    }
+
+    /// False if it asks for a second time.
+    func waitsForStatus() -> Bool {
+        defer { isAnswered = true }
+        return !isAnswered
     }
 
     /// Sends the answer until its end, as fast as the client reads it.

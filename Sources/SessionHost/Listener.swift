@@ -11,13 +11,15 @@ public final class Listener: Sendable {
     /// serves its IPv4 addresses alone.
     public static func open(_ addresses: [SocketAddress]) throws(ListenError) -> [Listener] {
         var listeners: [Listener] = []
+        var missing: ListenError?
         for address in addresses {
             do throws(ListenError) {
                 listeners.append(Listener(try TCPSocket.listen(on: address)))
-            } catch  where error.code == .addressFamilyNotSupported && addresses.count > 1 {
-                continue
+            } catch  where error.code == .addressFamilyNotSupported {
+                missing = error
             }
         }
+        if listeners.isEmpty, let missing { throw missing }
         return listeners
     }
 }

@@ -56,7 +56,11 @@ public final class LoopPool {
             table.set((LoopBound(SessionTable(), on: loop), loop.arena.memoryFile))
         }
         let (sessions, arena) = table.wait()
-        if let label = escrow?.hold(.arena, arena).value { thread.mailbox.post { $0.arena.label = label } }
+        // A ledger has 16 bits for the arena. When thousands of descriptors were put into escrow before this loop could
+        // start, its sessions have no place in the ledger for their rings.
+        if let label = escrow?.hold(.arena, arena).value, label <= UInt64(UInt16.max) {
+            thread.mailbox.post { $0.arena.label = label }
+        }
         places.append(Place(mailbox: thread.mailbox, sessions: sessions))
         threads.append(thread)
     }
