@@ -2,6 +2,7 @@
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
+FIRST ?= 1
 SEEDS ?= 1000000
 SECONDS ?= 20
 
@@ -40,7 +41,7 @@ test-all: test simulate
 
 simulate:
 	@scripts/setup build
-	USL_SIMULATION_SEEDS=$(SEEDS) $(SWIFT) test -c release -Xswiftc -enable-testing --filter SimulationTests
+	$(SWIFT) run -c release usl-simulate --first $(FIRST) --seeds $(SEEDS)
 
 bench: build
 	@scripts/setup bench

@@ -13,6 +13,9 @@ let embedded: [SwiftSetting] =
         .unsafeFlags(["-wmo", "-Osize"]),
     ]
 
+/// The protocol core and its simulation: optimised for tests too, which run ten thousand schedules.
+let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 let package = Package(
     name: "usl",
     products: [
@@ -40,7 +43,7 @@ let package = Package(
             swiftSettings: strict),
 
         // The protocol: no imports, built a second time as Embedded Swift to prove it.
-        .target(name: "SessionProtocol", swiftSettings: strict),
+        .target(name: "SessionProtocol", swiftSettings: optimised),
         .target(name: "SessionProtocolEmbedded", swiftSettings: embedded),
         .target(name: "Rendezvous", swiftSettings: strict),
 
@@ -73,7 +76,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper", .product(name: "DequeModule", package: "swift-collections"),
+                "SessionHost", "Engine", "Interception", "Keeper",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -95,7 +99,7 @@ let package = Package(
                 .unsafeFlags(["-Xlinker", "--version-script=Sources/Interposer/exports.map"])
             ]),
 
-        .target(name: "Simulation", dependencies: ["SessionProtocol"], swiftSettings: strict),
+        .target(name: "Simulation", dependencies: ["SessionProtocol"], swiftSettings: optimised),
         .executableTarget(
             name: "SimulateCommand",
             dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -87,7 +87,8 @@ extension World {
             if random.chance(scenario.faults.earlyCuts) {
                 connection.pipes[random.below(2)].budget = random.below(400)
             } else if random.chance(scenario.faults.budgetCuts) {
-                connection.pipes[random.below(2)].budget = random.size(upTo: 1_000 + scenario.opener.total + scenario.acceptor.total)
+                connection.pipes[random.below(2)].budget = random.size(
+                    upTo: 1_000 + scenario.opener.total + scenario.acceptor.total)
             }
         }
         connections.append(connection)

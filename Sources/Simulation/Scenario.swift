@@ -87,7 +87,8 @@ extension Scenario.Faults {
     fileprivate init(_ random: inout SplitMix, scale: Int) {
         guard random.chance(0.95) else { return }
         healsAfter = random.interval(upTo: .seconds(40))
-        pause = random.interval(upTo: random.pick([.milliseconds(50), .milliseconds(500), .seconds(4)])) + .milliseconds(1)
+        pause =
+            random.interval(upTo: random.pick([.milliseconds(50), .milliseconds(500), .seconds(4)])) + .milliseconds(1)
         cutShare = random.chance(0.7) ? 0.8 : 0
         stallShare = random.chance(0.4) ? 0.15 : 0
         earlyCuts = random.chance(0.5) ? random.pick([0.2, 0.5, 0.9]) : 0
@@ -104,7 +105,8 @@ extension Scenario.Application {
     fileprivate init(_ random: inout SplitMix, scale: Int) {
         total = random.chance(0.1) ? 0 : random.size(upTo: scale)
         ending = random.pick([
-            .finishes, .finishes, .finishes, .finishes, .finishesAfterEOF, .finishesAfterEOF, .finishesAfterEOF, .aborts,
+            .finishes, .finishes, .finishes, .finishes, .finishesAfterEOF, .finishesAfterEOF, .finishesAfterEOF,
+            .aborts,
         ])
         abortsAfter = random.interval(upTo: .seconds(20))
         writeSize = max(random.size(upTo: scale), scale / 200)

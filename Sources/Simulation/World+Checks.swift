@@ -77,7 +77,8 @@ extension World {
         let isClean = endpoint.finGiven && endpoint.hasFinished && endpoint.session.isComplete
         let wasNeverOpen = endpoint.role == .opener && endpoint.key == nil
         if !isClean, !endpoint.hasAborted, !endpoint.isReset, !wasNeverOpen {
-            complain("the \(endpoint.role)'s session ends with \(ending), and its application sees neither end nor reset")
+            complain(
+                "the \(endpoint.role)'s session ends with \(ending), and its application sees neither end nor reset")
         }
         if isClean, endpoint.isReset, !endpoint.hasAborted {
             complain("the \(endpoint.role)'s application is reset behind a complete session")

@@ -196,19 +196,14 @@ extension World {
             case .header(let header):
                 trace.note("the \(endpoint.role) says \(header.type) at \(header.offset) on link \(number)")
                 check(header, by: endpoint)
-                append(header, to: index, endpoint)
+                endpoint.links[index].output.append(header.encodedBytes)
             case .data(let header, let range):
                 trace.note("the \(endpoint.role) sends \(range) on link \(number)")
                 check(header, by: endpoint)
                 check(sending: range, by: endpoint)
-                append(header, to: index, endpoint)
+                endpoint.links[index].output.append(header.encodedBytes)
                 endpoint.links[index].output.append(Pattern.bytes(of: endpoint.role, range))
             }
         }
-    }
-
-    private func append(_ header: FrameHeader, to index: Int, _ endpoint: Endpoint) {
-        let encoded = header.encoded
-        for position in 0..<Wire.headerLength { endpoint.links[index].output.append(CollectionOfOne(encoded[position])) }
     }
 }

@@ -65,7 +65,8 @@ extension World {
         accept(id)
         let flight = Wire.preface + forgery()
         trace.note("connection \(id) is an attacker's, of \(flight.count) bytes")
-        _ = write(flight.prefix(random.chance(0.1) ? random.below(flight.count + 1) : flight.count), to: id, by: .opener)
+        _ = write(
+            flight.prefix(random.chance(0.1) ? random.below(flight.count + 1) : flight.count), to: id, by: .opener)
         schedule.add(.end(id, at: .opener, .closed), at: now + random.interval(upTo: .seconds(2)))
         scheduleAttack()
     }

@@ -31,8 +31,8 @@ final class World {
     private var progress: UInt64 = 0
     private(set) var complaint: String?
 
-    /// Links break no more and applications are quick; what does not move for this long never will by its own.
-    static let stallLimit = Interval.seconds(8)
+    /// Applications are quick and paths too; what does not move for this long waits for a timer that it should not need.
+    static let stallLimit = Interval.seconds(3)
     /// After the faults: every end knows of every broken connection, and every dial and handshake has had its limit.
     static let settlingTime = Interval.seconds(25)
     static let eventLimit = 2_000_000
@@ -134,20 +134,18 @@ final class World {
         }
     }
 
-    /// Once the faults are over, whatever the applications still wait for must come nearer all the time.
+    /// While a link is whole, and at the latest when the faults are over, whatever the applications still wait for must
+    /// come nearer all the time.
     private func watchProgress(since heals: Instant) {
-        guard !isFaulty, let acceptor else {
-            lastProgress = now
-            return
-        }
+        guard let acceptor else { return }
         let sum = progress(of: opener) &+ progress(of: acceptor)
-        if sum != progress {
+        if sum != progress || (now < heals + World.settlingTime && !hasWholeLink(acceptor)) {
             progress = sum
             lastProgress = now
         }
-        guard heals + World.settlingTime < now, now - lastProgress > World.stallLimit,
-            !opener.applicationIsDone, !acceptor.applicationIsDone
-        else { return }
+        guard now - lastProgress > World.stallLimit, !opener.applicationIsDone, !acceptor.applicationIsDone else {
+            return
+        }
         let wantsToWrite = [opener, acceptor].contains { !$0.hasFinished && $0.written < UInt64($0.plan.total) }
         let hasUndelivered = opener.session.undelivered + acceptor.session.undelivered > 0
         if wantsToWrite || hasUndelivered { complain("nothing moves since \(lastProgress.nanoseconds) ns: \(state)") }
@@ -156,7 +154,17 @@ final class World {
     /// A sum that changes whenever something has come nearer to its end.
     private func progress(of endpoint: Endpoint) -> UInt64 {
         endpoint.session.taken &+ endpoint.session.acknowledged &+ endpoint.session.delivered &+ endpoint.consumed
-            &+ (endpoint.session.hasLink ? 1 << 40 : 0) &+ (endpoint.ending == nil ? 0 : 1 << 50)
+            &+ UInt64(endpoint.links.first { endpoint.session.isCurrent($0.number) }?.connection ?? 0) << 32
+            &+ (endpoint.ending == nil ? 0 : 1 << 50)
+    }
+
+    /// The opener's current link has joined at the acceptor, and nothing keeps back what is written to it.
+    private func hasWholeLink(_ acceptor: Endpoint) -> Bool {
+        guard let id = opener.links.first(where: { opener.session.isCurrent($0.number) })?.connection,
+            acceptor.link(over: id) != nil
+        else { return false }
+        let isLate = connections[id].pipes.contains { $0.lastArrival > now }
+        return !connections[id].isCut && !connections[id].isOpen.contains(false) && !isLate
     }
 }
 

@@ -1,0 +1,356 @@
+import Testing
+
+@testable import SessionProtocol
+
+/// Two ends of one session, their applications and the links between them, in virtual time. Links carry whole frames
+/// at once; tests break them, hold them up and look at what has passed.
+struct Pair {
+    struct End {
+        var session: Session
+        var written: [UInt8] = []
+        var delivered: [UInt8] = []
+        /// Received, but not taken by the leg while the application does not read.
+        var held: [UInt8] = []
+        var reads = true
+        var sawEOF = false
+        var isReset = false
+        var ending: Ending?
+    }
+
+    /// One connection; `acceptor` is the number by which the acceptor knows it.
+    struct Wire {
+        let opener: LinkNumber
+        var acceptor: LinkNumber?
+        var admission: FrameDecoder? = FrameDecoder()
+        /// What is sent vanishes, and nobody notices.
+        var isSilent = false
+    }
+
+    var now = Instant(nanoseconds: 1_000_000_000)
+    var opener: End
+    var acceptor: End?
+    var wires: [Wire] = []
+    /// Dials come to nothing while false.
+    var hasPath = true
+    /// Every frame header that has left, in order.
+    var sent: [(by: Role, on: LinkNumber, header: FrameHeader)] = []
+    /// Every ATTACH and ATTACHED that was sealed.
+    var sealed: [[UInt8]] = []
+    let open: OpenMessage
+    let openedFrame: [UInt8]
+
+    static let instance: UInt64 = 0x1d
+    static let id = SessionID(high: 1, low: 2)
+
+    /// An open session, unless `opens` is false.
+    init(
+        window: UInt64 = 65_536, maximumWindow: UInt64 = 65_536, suspendLimit: Interval = .hours(1), opens: Bool = true
+    ) {
+        let configuration = SessionConfiguration(
+            window: window, maximumWindow: maximumWindow, suspendLimit: suspendLimit, seed: 1)
+        open = Samples.open
+        let unsealed = OpenedMessage(keyShare: Samples.share(2), instance: Pair.instance, suspendLimit: 3600)
+            .unsealed(answering: open.encoded)
+        openedFrame = unsealed.sealed(with: Samples.proof(of: unsealed.transcript))
+        opener = End(session: .opener(open, configuration, now))
+        self.configuration = configuration
+        if opens { exchange() }
+    }
+
+    private let configuration: SessionConfiguration
+
+    subscript(role: Role) -> End {
+        get { role == .opener ? opener : acceptor! }
+        set {
+            if role == .opener { opener = newValue } else { acceptor = newValue }
+        }
+    }
+
+    // MARK: Applications
+
+    mutating func write(_ role: Role, _ count: Int) {
+        let start = self[role].written.count
+        self[role].written += (start..<start + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        self[role].session.applicationWrote(count)
+        exchange()
+    }
+
+    mutating func finish(_ role: Role) {
+        self[role].session.applicationFinished()
+        exchange()
+    }
+
+    mutating func abort(_ role: Role) {
+        self[role].session.applicationReset(code: 0, now)
+        exchange()
+    }
+
+    mutating func read(_ role: Role) {
+        self[role].reads = true
+        exchange()
+    }
+
+    // MARK: Network
+
+    /// What is sent from now on is lost; the ends do not know.
+    mutating func silence() { for index in wires.indices { wires[index].isSilent = true } }
+
+    /// Both ends learn that their links are gone.
+    mutating func cut() {
+        silence()
+        for wire in wires { opener.session.linkLost(wire.opener, .closed, now) }
+        for wire in wires { if let number = wire.acceptor { acceptor?.session.linkLost(number, .closed, now) } }
+        wires.removeAll()
+        exchange()
+    }
+
+    /// Only the opener learns.
+    mutating func cutAtOpener() {
+        silence()
+        for wire in wires { opener.session.linkLost(wire.opener, .closed, now) }
+        exchange()
+    }
+
+    mutating func wait(_ interval: Interval) {
+        let end = now + interval
+        while let due = [opener.session.deadline, acceptor?.session.deadline].compactMap({ $0 }).min(), due <= end {
+            now = max(due, now)
+            opener.session.tick(now)
+            acceptor?.session.tick(now)
+            exchange()
+        }
+        now = end
+    }
+
+    // MARK: Drivers
+
+    /// Moves frames until nothing moves.
+    mutating func exchange() {
+        var moved = true
+        while moved {
+            moved = effects(.opener)
+            if acceptor != nil { moved = effects(.acceptor) || moved }
+            for index in wires.indices.reversed() where index < wires.count {
+                moved = carry(from: .opener, index) || moved
+                if index < wires.count { moved = carry(from: .acceptor, index) || moved }
+            }
+            take(.opener)
+            if acceptor != nil { take(.acceptor) }
+        }
+    }
+
+    private mutating func effects(_ role: Role) -> Bool {
+        var any = false
+        while let effect = self[role].session.nextEffect() {
+            any = true
+            switch effect {
+            case .dial(let number):
+                guard hasPath else {
+                    opener.session.linkLost(number, .socket(111), now)
+                    continue
+                }
+                wires.append(Wire(opener: number))
+                opener.session.linkConnected(number, now)
+            case .attach(let number):
+                guard let claim = self[role].session.attachClaim(on: number) else { continue }
+                self[role].session.sendAttach(seal(claim), on: number)
+            case .close(let number):
+                let index = wires.firstIndex { (role == .opener ? $0.opener : $0.acceptor) == number }
+                guard let index else { continue }
+                let wire = wires.remove(at: index)
+                guard !wire.isSilent else { continue }
+                if role == .opener {
+                    if let number = wire.acceptor { acceptor?.session.linkLost(number, .closed, now) }
+                } else {
+                    opener.session.linkLost(wire.opener, .closed, now)
+                }
+            case .resetLeg: self[role].isReset = true
+            case .ended(let ending): self[role].ending = ending
+            }
+        }
+        return any
+    }
+
+    mutating func seal(_ claim: AttachClaim) -> [UInt8] {
+        let frame = claim.unsealed.sealed(with: Samples.proof(of: claim.unsealed.transcript))
+        sealed.append(frame)
+        return frame
+    }
+
+    private mutating func carry(from role: Role, _ index: Int) -> Bool {
+        let number = role == .opener ? wires[index].opener : wires[index].acceptor
+        guard let number else { return false }
+        var any = false
+        while index < wires.count,
+            let frame = self[role].session.nextFrame(on: number, now, maximumData: SessionProtocol.Wire.maximumData)
+        {
+            any = true
+            var bytes: [UInt8] = []
+            switch frame {
+            case .handshake(let frame): bytes = frame
+            case .header(let header):
+                bytes = header.encodedBytes
+                sent.append((role, number, header))
+            case .data(let header, let range):
+                bytes = header.encodedBytes + self[role].written[Int(range.lowerBound)..<Int(range.upperBound)]
+                sent.append((role, number, header))
+            case .end: continue
+            }
+            if !wires[index].isSilent { receive(bytes, at: role == .opener ? .acceptor : .opener, wires[index].opener) }
+        }
+        return any
+    }
+
+    /// Hands bytes to an end, as if they had come over the wire of this opener's number.
+    mutating func receive(_ bytes: [UInt8], at role: Role, _ wire: LinkNumber) {
+        var cursor = 0
+        while let index = wires.firstIndex(where: { $0.opener == wire }) {
+            if role == .acceptor, wires[index].admission != nil {
+                guard admit(bytes, &cursor, index) else { return }
+                continue
+            }
+            guard let number = role == .opener ? wires[index].opener : wires[index].acceptor else { return }
+            switch self[role].session.receive(on: number, bytes.span.bytes, &cursor, now) {
+            case .needMore: return
+            case .data(let range): self[role].held += bytes[range]
+            case .opened(let answer):
+                guard let verified = answer.verified(by: Samples.proof(of: answer.transcript)) else {
+                    opener.session.linkLost(number, .unproven, now)
+                    return
+                }
+                opener.session.opened(verified, on: number, now)
+            case .attached(let answer):
+                guard let verified = answer.verified(by: Samples.proof(of: answer.transcript)) else {
+                    opener.session.linkLost(number, .unproven, now)
+                    return
+                }
+                opener.session.attached(verified, on: number, now)
+            case .attach(let claim):
+                let verified = claim.verified(by: Samples.proof(of: claim.transcript))!
+                if case .joined(let answer) = acceptor!.session.rejoin(verified, on: number, now) {
+                    wires[index].acceptor = answer.link
+                    let frame = seal(answer)
+                    acceptor!.session.sendAttach(frame, on: answer.link)
+                }
+            case .linkFailed(let failure):
+                self[role].session.linkLost(number, failure, now)
+                return
+            }
+        }
+    }
+
+    /// A gateway before there is a proof; false when it needs more.
+    private mutating func admit(_ bytes: [UInt8], _ cursor: inout Int, _ index: Int) -> Bool {
+        var decoder = wires[index].admission!
+        while case .some(let event) = try? decoder.next(bytes.span.bytes, &cursor) {
+            guard case .frame(let header) = event else {
+                if event == .preface { continue }
+                break
+            }
+            let wire = wires[index].opener
+            switch header.type {
+            case .open where acceptor == nil:
+                wires[index].admission = nil
+                wires[index].acceptor = 0
+                acceptor = End(
+                    session: .acceptor(
+                        Pair.id, instance: Pair.instance, opened: openedFrame, link: decoder, configuration, now))
+                receive(SessionProtocol.Wire.preface, at: .opener, wire)
+                return true
+            case .open:
+                wires[index].admission = decoder
+                receive(SessionProtocol.Wire.preface + openedFrame, at: .opener, wire)
+                return true
+            case .attach:
+                let claim = try! AttachClaim.decode(header, decoder.payload)
+                let answer = join(claim, decoder)
+                if case .joined(let joined) = answer {
+                    wires[index].admission = nil
+                    wires[index].acceptor = joined.link
+                    let frame = seal(joined)
+                    acceptor!.session.sendAttach(frame, on: joined.link)
+                    receive(SessionProtocol.Wire.preface, at: .opener, wire)
+                    return true
+                }
+                let words =
+                    switch answer {
+                    case .stale(let stale): seal(stale)
+                    case .gone(let gone): gone.encoded
+                    case .joined, nil: [UInt8]()
+                    }
+                receive(SessionProtocol.Wire.preface + words, at: .opener, wire)
+                if let index = wires.firstIndex(where: { $0.opener == wire }) {
+                    wires.remove(at: index)
+                    opener.session.linkLost(wire, .closed, now)
+                }
+                return false
+            default: return false
+            }
+        }
+        wires[index].admission = decoder
+        return false
+    }
+
+    /// What the gateway makes of an ATTACH; nil when its proof is wrong.
+    mutating func join(_ claim: Unverified<AttachClaim>, _ decoder: FrameDecoder) -> Session.Joining? {
+        if let epitaph = acceptor!.session.epitaph { return .gone(epitaph) }
+        guard let verified = claim.verified(by: Samples.proof(of: claim.transcript)) else { return nil }
+        return acceptor!.session.join(verified, decoder, now)
+    }
+
+    private mutating func take(_ role: Role) {
+        var end = self[role]
+        if end.reads, end.session.wantsDelivery, !end.held.isEmpty {
+            end.delivered += end.held
+            end.session.applicationTook(end.held.count, now)
+            end.held = []
+        }
+        if end.session.finIsDue, end.held.isEmpty {
+            end.sawEOF = true
+            end.session.applicationTookFin(now)
+        }
+        self[role] = end
+    }
+}
+
+/// Values that many tests use.
+enum Samples {
+    static let destination = Destination(address: [10, 0, 0, 7], port: 5432)!
+    static let open = OpenMessage(
+        session: Pair.id, keyShare: share(1), destination: destination, suspendLimit: 3600)
+
+    static func share(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: Wire.keyShareLength) }
+
+    /// A proof that depends on every byte; the core does not care how.
+    static func proof(of transcript: [UInt8], key: UInt64 = 0) -> Proof {
+        var hash = key ^ 0xcbf2_9ce4_8422_2325
+        for byte in transcript { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        var random = SplitMix(state: hash)
+        return Proof(bytes: (0..<Wire.proofLength).map { _ in UInt8(truncatingIfNeeded: random.next()) })!
+    }
+
+    static func claim(
+        _ role: Role, link: LinkNumber = 1, epoch: Epoch = 1, received: Position = 0, acknowledged: Position = 0,
+        window: UInt16 = 16, isStale: Bool = false
+    ) -> AttachClaim {
+        AttachClaim(
+            role: role, session: Pair.id, link: link, epoch: epoch, received: received, acknowledged: acknowledged,
+            window: window, isStale: isStale)
+    }
+
+    static func sealed(_ claim: AttachClaim, key: UInt64 = 0) -> [UInt8] {
+        claim.unsealed.sealed(with: proof(of: claim.unsealed.transcript, key: key))
+    }
+}
+
+extension FrameHeader {
+    /// Decodes the header at the start of a frame.
+    init(frame: [UInt8]) throws {
+        self = try FrameHeader(frame.span.bytes, at: 0)
+    }
+}
+
+extension [UInt8] {
+    /// The payload of a frame.
+    var payload: [UInt8] { Array(dropFirst(Wire.headerLength)) }
+}
