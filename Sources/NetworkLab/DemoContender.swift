@@ -6,7 +6,8 @@ final class Contender {
     let server: LabProcess
     var client: LabProcess?
 
-    /// What the client has last told.
+    /// What the side that receives has last told: the client of a ping-pong, the server of a bulk transfer. (Its sender
+    /// waits whenever the buffers on the way are full, which tells nothing of the network.)
     private(set) var rounds = 0
     private(set) var bytes = 0
     private(set) var longestPause = Duration.zero
@@ -25,6 +26,7 @@ final class Contender {
     var isVerified: Bool {
         client?.ended == .exited(0) && server.ended == .exited(0) && bytes > 0
             && Line(last: server.standardOutput)?.bytes == bytes
+            && client.flatMap { Line(last: $0.standardOutput) }?.bytes == bytes
     }
 
     /// Reads what the client has reported. `elapsed` is the time since the demo's begin.
@@ -33,7 +35,7 @@ final class Contender {
         // Asked first: what is written before the end is then certainly read.
         let over = client.ended
         let output = client.standardOutput
-        if let line = Line(last: output) {
+        if let line = Line(last: program == "bulk" ? server.standardOutput : output) {
             (rounds, bytes, longestPause) = (line.rounds, line.bytes, line.longestPause)
         }
         guard let over else { return }

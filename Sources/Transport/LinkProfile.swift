@@ -68,7 +68,7 @@ public struct LinkProfile: Hashable, Sendable {
     /// stay at most 1 s apart, so that a healed path is noticed soon; the user timeout keeps the shorter timeouts from
     /// giving the connection up earlier than the kernel's usual ones.
     public static let wan = LinkProfile(
-        name: "wan", unsentLimit: 128 << 10, minimumRetransmission: .milliseconds(10),
+        name: "wan", unsentLimit: 128 << 10,
         maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
 
     /// A link to another host that carries keystrokes and small requests.
