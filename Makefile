@@ -22,7 +22,7 @@ build:
 	$(SWIFT) build -c release --scratch-path $(embedded) --product uslpreload
 	$(SWIFT) build -c release --scratch-path $(embedded) --target SessionProtocolEmbedded
 	scripts/check-embedded $(embedded)/release/SessionProtocolEmbedded.build/*.o
-	install -D -m 755 .build/release/usl $(tree)/bin/usl
+	install -D -m 755 -s .build/release/usl $(tree)/bin/usl
 	install -D -m 644 -s $(embedded)/release/libuslpreload.so $(tree)/lib/usl/libusl.so
 
 demo: build
@@ -46,6 +46,8 @@ simulate:
 bench: build
 	@scripts/setup bench
 	scripts/bench $(tree)/bin/usl
+	scripts/pauses $(tree)/bin/usl
+	ls -l $(tree)/lib/usl/libusl.so
 
 install: build
 	install -D -m 755 $(tree)/bin/usl $(DESTDIR)$(PREFIX)/bin/usl

@@ -8,7 +8,7 @@ extension EndToEnd {
         @Test func plainDiesAndNothingIsLost() throws {
             let usl = try UnderTest.usl()
             try Lab.with(hosts: ["machine"]) { lab in
-                let outcome = try lab["machine"].run([usl, "demo", "--seconds", "8"], within: .seconds(60))
+                let outcome = try lab["machine"].run([usl, "demo", "--seconds", "12"], within: .seconds(60))
                 #expect(outcome.status == .success, "\(outcome.output)\(outcome.errors)")
                 #expect(outcome.output.contains("plain ping-pong: died in second"))
                 #expect(outcome.output.contains("0 bytes lost"))
