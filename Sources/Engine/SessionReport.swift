@@ -39,7 +39,7 @@ extension SessionDriver {
             id: session.id, role: session.role, destination: destination,
             peer: links.first { session.isCurrent($0.number) }?.remote ?? links.first?.remote ?? lastPeer,
             state: session.state, reason: session.reason, since: stateSince, sent: session.taken,
-            received: session.delivered, undelivered: session.undelivered, replayBytes: outbound.count,
+            received: session.deliveredBytes, undelivered: session.undelivered, replayBytes: outbound.count,
             replayLimit: outbound.maximum, links: reports, reconnects: session.reconnects)
     }
 }

@@ -1,6 +1,9 @@
 // What people are told about a session.
 
 extension Session {
+    /// Bytes that the application at this end has been given; its end of stream is no byte.
+    public var deliveredBytes: UInt64 { min(receiver.delivered, receiver.finPosition ?? .max) }
+
     public func linkState(_ number: LinkNumber) -> String {
         guard let index = index(of: number) else { return "closed" }
         switch links[index].state {

@@ -110,7 +110,7 @@ public struct Session: Sendable {
     public var acknowledged: Position { min(sender.acknowledged, sender.end) }
     /// End of the bytes that the application has given.
     public var taken: Position { sender.end }
-    /// End of the bytes that the application at this end has been given.
+    /// End of what the application at this end has been given, FIN included.
     public var delivered: Position { receiver.delivered }
     /// End of the contiguous bytes that this end holds or has delivered.
     public var receivedPosition: Position { receiver.received }
