@@ -18,7 +18,7 @@ struct GatewayCommand: ParsableCommand {
 
             Examples:
               usl gateway --plain --allow localhost:22
-              usl gateway --plain --listen 192.0.2.1:7117 --allow 10.0.0.0/8:5432 db2:8000-8100
+              usl gateway --plain --allow 10.0.0.0/8:5432 db2:8000-8100
             """)
 
     @Option(

@@ -42,7 +42,8 @@ struct RunCommand: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Say what each connection gets, and why.")
     var verbose = false
 
-    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments.")
+    /// For the help alone: the splitter has taken the command away.
+    @Argument(help: "The program and its arguments.")
     var command: [String] = []
 
     func validate() throws {

@@ -44,7 +44,12 @@ struct USLCommand: ParsableCommand {
                 try command.run()
                 CLinux.exit(0)
             case .run(let options, let command):
-                guard let run = try parseAsRoot(["run"] + options) as? RunCommand else { throw CleanExit.helpRequest() }
+                var parsed = try parseAsRoot(["run"] + options)
+                guard let run = parsed as? RunCommand else {
+                    // Help was asked for.
+                    try parsed.run()
+                    CLinux.exit(0)
+                }
                 guard !command.isEmpty else { throw ValidationError("no command to run") }
                 try run.run(command)
             }

@@ -80,7 +80,7 @@ final class Installation {
     }
 
     /// The keepers that have a control socket here.
-    func keepers() -> [pid_t] {
+    func keepers(_ role: String = "agent") -> [pid_t] {
         guard let listing = opendir(directory + "/run/usl") else { return [] }
         defer { closedir(listing) }
         var keepers: [pid_t] = []
@@ -88,7 +88,9 @@ final class Installation {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
             }
-            if name.hasPrefix("agent-"), let pid = pid_t(name.dropFirst(6).prefix { $0 != "." }) { keepers.append(pid) }
+            if name.hasPrefix(role + "-"), let pid = pid_t(name.dropFirst(role.count + 1).prefix { $0 != "." }) {
+                keepers.append(pid)
+            }
         }
         return keepers
     }

@@ -159,38 +159,49 @@ struct ProcessTreeTests {
 
     @Test("keys on a terminal: suspend, foreground, interrupt")
     func terminal() throws {
-        let driver = """
-            import os, pty, re, select, signal, sys, time
-            usl = sys.argv[1]
+        let driver = #"""
+            import os, pty, re, select, sys, time
+            command = sys.argv[1] + ' ' + sys.argv[2]
             pid, terminal = pty.fork()
             if pid == 0: os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])
             seen = b''
             def expect(pattern):
                 global seen
-                deadline = time.monotonic() + 10
-                while not (found := re.search(pattern, seen)):
+                deadline = time.monotonic() + 5
+                while not (found := re.search(pattern.encode(), seen)):
                     ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
                     if not ready: sys.exit('no %r in %r' % (pattern, seen))
                     seen += os.read(terminal, 4096)
                 seen = seen[found.end():]
-            def type(text): os.write(terminal, text)
-            type(b"PS1='prompt''> '; stty -echo\\n"); expect(rb'prompt> ')
-            type(usl.encode() + b" sh -c 'echo re''ady; sleep 100'; echo status''=$?\\n"); expect(rb'ready\\r?\\n')
-            type(b'\\x1a'); expect(rb'Stopped'); expect(rb'prompt> ')
-            type(b'fg\\n'); expect(rb'sleep 100')
-            type(b'\\x03'); expect(rb'status=130|prompt> ')
-            type(b"echo status''=$?\\n"); expect(rb'status=130')
-            type(usl.encode() + b" sh -c 'read line; echo got''=$line; tty; stty size'\\n")
-            type(b'words\\n'); expect(rb'got=words'); expect(rb'/dev/pts/\\d+'); expect(rb'\\d+ \\d+')
-            type(usl.encode() + b" sh -c 'echo re''ady; sleep 100' & wait %1; echo st''=$?\\n"); expect(rb'ready')
-            type(b'\\x03'); expect(rb'prompt> ')
-            type(b"kill %1; wait %1; echo st''=$?\\n"); expect(rb'st=143')
-            type(b'exit\\n')
+            def type(text): os.write(terminal, text.encode())
+            type("PS1='prompt''> '; stty -echo\n"); expect('prompt> ')
+            type(command + "\n"); expect('ready')
+            type('\x1a'); expect('Stopped'); expect('prompt> ')
+            type('fg\n'); expect('continued')
+            type('\x03'); expect('prompt> ')
+            type("echo status''=$?\n"); expect('status=130'); expect('prompt> ')
+            type(sys.argv[1] + " sh -c 'read line; echo got''=$line; tty; stty size'\n"); type('words\n')
+            expect('got=words'); expect('/dev/pts/[0-9]+'); expect('[0-9]+ [0-9]+'); expect('prompt> ')
+            type(command + " &\n"); expect('ready')
+            type("kill %1; wait %1; echo status''=$?\n"); expect('status=143')
+            type('exit\n')
             os.waitpid(pid, 0)
             print('all seen')
+            """#
+        // A shell that runs a command cannot be stopped while it waits in vfork(2); this is a program that always can.
+        let pauser = """
+            import signal, sys
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGCONT, lambda *_: print('continued', flush=True))
+            print('ready', flush=True)
+            while True: signal.pause()
             """
-        let outcome = try installation.run(["python3", "-c", driver, installation.usl])
-        #expect(outcome == .init(status: .success, output: "all seen\n", errors: ""))
+        let file = installation.directory + "/pauser.py"
+        _ = try installation.run(["sh", "-c", "cat > \(file)"], input: pauser)
+        for prefix in ["env", installation.usl] {
+            let outcome = try installation.run(["python3", "-c", driver, prefix, "python3 \(file)"])
+            #expect(outcome == .init(status: .success, output: "all seen\n", errors: ""), "\(prefix)")
+        }
     }
 
     // MARK: The tree

@@ -1,0 +1,78 @@
+import CLinux
+import Kernel
+import Testing
+
+@Suite("Services and reports of usl")
+struct ServiceTests {
+    let installation: Installation
+
+    init() throws { installation = try Installation() }
+
+    /// A port of loopback that nobody uses.
+    private func freePort() throws -> UInt16 {
+        let socket = Descriptor(owning: try check(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)))
+        let wildcard = SocketAddress(host: .v4(0x7f00_0001), port: 0)
+        try check(wildcard.withSockaddr { usl_bind(socket.number, $0, $1) })
+        return try #require(SocketAddress.reading { usl_getsockname(socket.number, $0, $1) }.address).port
+    }
+
+    @Test("a gateway ends in order, and a second one on its port is refused", arguments: [SIGTERM, SIGINT])
+    func gateway(signal: Int32) throws {
+        let command = [
+            installation.usl, "gateway", "--listen", "127.0.0.1:\(try freePort())", "--allow", "localhost:22",
+        ]
+        let gateway = try installation.start(command)
+        eventually { installation.keepers("gateway").count == 1 }
+        let second = try installation.run(command)
+        #expect(second.status == .exited(125) && second.errors.hasPrefix("usl: "))
+        #expect(second.errors.split(separator: "\n").count == 1, "\(second.errors)")
+        let status = try installation.run([installation.usl, "status", "--json"])
+        #expect(status == .init(status: .success, output: "{\"sessions\":[]}\n", errors: ""))
+        try gateway.child.send(signal: signal)
+        #expect(try gateway.child.wait() == .success)
+        #expect(installation.keepers("gateway").isEmpty)
+    }
+
+    @Test("a gateway whose worker dies ends too, and says so")
+    func workerDies() throws {
+        let gateway = try installation.start([
+            installation.usl, "gateway", "--listen", "127.0.0.1:\(try freePort())", "--allow", "localhost:22",
+        ])
+        eventually { installation.keepers("gateway").count == 1 }
+        let keeper = gateway.child.pid
+        let children = try installation.run(["cat", "/proc/\(keeper)/task/\(keeper)/children"]).output
+        kill(try #require(pid_t(children.split(separator: " ").first ?? "")), SIGKILL)
+        #expect(try gateway.child.wait() == .exited(125))
+        #expect(try gateway.errors.readToEnd().hasPrefix("usl: the worker was killed by signal 9"))
+    }
+
+    @Test("the status of nothing is nothing")
+    func noStatus() throws {
+        let status = try installation.run([installation.usl, "status"])
+        #expect(status == .init(status: .success, output: "", errors: ""))
+    }
+
+    @Test("the doctor finds what USL needs here")
+    func doctor() throws {
+        let outcome = try installation.run([installation.usl, "doctor"])
+        #expect(outcome.status == .success && outcome.errors.isEmpty, "\(outcome.output)")
+        #expect(outcome.output.contains("preload library"))
+    }
+
+    @Test("the doctor notices a missing library")
+    func missingLibrary() throws {
+        unlink(installation.directory + "/lib/usl/libusl.so")
+        let outcome = try installation.run([installation.usl, "doctor"])
+        #expect(outcome.status == .exited(1) && outcome.output.contains("required: "))
+        let run = try installation.run([installation.usl, "true"])
+        #expect(run.status == .exited(125) && run.errors.contains("libusl.so"))
+    }
+
+    @Test("every subcommand explains itself", arguments: ["run", "gateway", "forward", "status", "doctor", "demo"])
+    func help(subcommand: String) throws {
+        let outcome = try installation.run([installation.usl, subcommand, "--help"])
+        #expect(outcome.status == .success && outcome.errors.isEmpty)
+        #expect(outcome.output.contains("USAGE: usl \(subcommand == "run" ? "[run]" : subcommand)"))
+        #expect(outcome.output.contains("Examples:"))
+    }
+}
