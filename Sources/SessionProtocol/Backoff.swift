@@ -5,6 +5,8 @@ struct Backoff: Sendable {
     static let eagerLimit = Interval.milliseconds(250)
     static let eagerPeriod = Interval.seconds(30)
     static let patientLimit = Interval.seconds(5)
+    /// A link that was current for this long was no vain dial, though an idle session has moved nothing over it.
+    static let steadyLink = Interval.seconds(1)
 
     private enum Stage {
         case fresh

@@ -22,6 +22,8 @@ struct Link: Sendable {
     enum Farewell: Sendable { case unsaid, said, ended }
 
     let number: LinkNumber
+    /// Acceptor: the epoch of its ATTACH; 0 for the link of OPEN.
+    let epoch: Epoch
     var state: State
     var decoder: FrameDecoder
     /// Unacknowledged positions that were sent on this link.
@@ -40,10 +42,14 @@ struct Link: Sendable {
     var farewell = Farewell.unsaid
     var lastHeard: Instant
     var handshakeDeadline: Instant?
+    var currentSince: Instant?
     var smoothedRTT: Interval?
 
-    init(number: LinkNumber, state: State, decoder: FrameDecoder = FrameDecoder(), now: Instant) {
+    init(
+        number: LinkNumber, epoch: Epoch = 0, state: State, decoder: FrameDecoder = FrameDecoder(), now: Instant
+    ) {
         self.number = number
+        self.epoch = epoch
         self.state = state
         self.decoder = decoder
         lastHeard = now

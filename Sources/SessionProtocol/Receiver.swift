@@ -26,7 +26,7 @@ struct Receiver: Sendable {
     private(set) var mustAcknowledge = false
 
     init(window: UInt64, maximumWindow: UInt64) {
-        capacity = max(window, Wire.initialWindow)
+        capacity = min(max(window, Wire.initialWindow), Wire.maximumWindow)
         maximumCapacity = min(max(maximumWindow, capacity), Wire.maximumWindow)
     }
 

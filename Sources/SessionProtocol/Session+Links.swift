@@ -28,6 +28,7 @@ extension Session {
         guard !isOver, !link.isRetired else { return false }
         sender.requeue(link.carried)
         lastFailure = failure
+        if let since = link.currentSince, now - since >= Backoff.steadyLink { backoff.reset() }
         noteSuspension(now)
         dialIfNeeded(now)
         return true
@@ -125,7 +126,7 @@ extension Session {
         if let old { links.removeAll { $0.number == old } }
         makeRoomForLink()
         sender.peerAttached(received: claim.received, limit: claim.limit, live: carriedByLiveLinks)
-        links.append(Link(number: claim.link, state: .joined, decoder: decoder, now: now))
+        links.append(Link(number: claim.link, epoch: claim.epoch, state: .joined, decoder: decoder, now: now))
         noteJoined(now)
         reconnects += 1
         return .joined(self.claim(link: claim.link, epoch: claim.epoch))
@@ -150,9 +151,11 @@ extension Session {
     // MARK: Becoming current
 
     /// New data goes out on this link from now on. The opener retires the others with LEAVE; the acceptor, which
-    /// follows the opener, lets them be for ``handshakeLimit``, since they may still bring bytes.
+    /// follows the opener, lets them be for ``handshakeLimit``, since they may still bring bytes. One that has joined
+    /// with a newer epoch stays: the frame that makes this one current has come late, and the newer one's will come.
     mutating func makeCurrent(_ index: Int, _ now: Instant) {
         for other in links.indices where other != index && links[other].hasJoined {
+            if role == .acceptor, links[other].epoch > links[index].epoch { continue }
             sender.requeue(links[other].carried)
             links[other].carried = PositionRanges()
             links[other].state = role == .opener ? .leaving : .retiring
@@ -161,6 +164,7 @@ extension Session {
         links[index].state = .current
         links[index].handshakeDeadline = nil
         links[index].lastHeard = now
+        links[index].currentSince = now
         links[index].owesFrame = true
         armHandshakeTimer()
         if timers[.idle] == nil { timers[.idle] = now + Session.idlePing }

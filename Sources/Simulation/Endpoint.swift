@@ -42,6 +42,7 @@ final class Endpoint {
     var buffered = 0
     var hasFinished = false
     var hasAborted = false
+    var abortedAt: Instant?
     var finGiven = false
     var sawEOF = false
     /// The leg is to be reset behind what it has taken.

@@ -4,12 +4,20 @@ typealias ConnectionID = Int
 
 /// One direction of a connection.
 struct Pipe {
+    enum Piece {
+        case bytes([UInt8])
+        /// The writer has closed its end, or shut it.
+        case end(LinkFailure)
+    }
+
     /// Pieces under way, with `first` the next to arrive.
-    private(set) var pieces: [[UInt8]] = []
+    private var pieces: [Piece] = []
     private var first = 0
     private(set) var inFlight = 0
     /// Nothing overtakes: the next piece arrives no earlier.
-    var lastArrival: Instant
+    private(set) var lastArrival: Instant
+    /// What is under way stays where it is until then.
+    var heldUntil: Instant
     /// What is written from now on arrives nowhere.
     var isCut = false
     /// The writer has shut it.
@@ -17,21 +25,23 @@ struct Pipe {
     /// The pipe is cut when it has carried this many more bytes.
     var budget: Int?
 
-    init(_ now: Instant) { lastArrival = now }
+    init(_ now: Instant) {
+        lastArrival = now
+        heldUntil = now
+    }
 
     /// - Returns: when the piece arrives: at `due`, but not before those that are under way.
-    mutating func append(_ piece: [UInt8], _ due: Instant) -> Instant {
+    mutating func append(_ piece: Piece, _ due: Instant) -> Instant {
         pieces.append(piece)
-        inFlight += piece.count
+        if case .bytes(let bytes) = piece { inFlight += bytes.count }
         lastArrival = max(lastArrival, due)
         return lastArrival
     }
 
-    mutating func takeFirst() -> [UInt8] {
+    mutating func takeFirst() -> Piece {
         let piece = pieces[first]
-        pieces[first] = []
         first += 1
-        inFlight -= piece.count
+        if case .bytes(let bytes) = piece { inFlight -= bytes.count }
         if first == pieces.count {
             pieces.removeAll(keepingCapacity: true)
             first = 0
@@ -43,8 +53,9 @@ struct Pipe {
     mutating func truncate(to kept: Int) {
         var left = kept
         for index in first..<pieces.count {
-            let count = min(left, pieces[index].count)
-            pieces[index].removeLast(pieces[index].count - count)
+            guard case .bytes(let bytes) = pieces[index] else { continue }
+            let count = min(left, bytes.count)
+            pieces[index] = .bytes(Array(bytes.prefix(count)))
             left -= count
         }
         inFlight = kept - left
@@ -111,7 +122,7 @@ extension World {
             let piece = rest.prefix(random.within(1...scenario.pieceSize))
             rest = rest.dropFirst(piece.count)
             let due = now + scenario.latency + Interval(nanoseconds: random.next() % (scenario.jitter.nanoseconds + 1))
-            schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(Array(piece), due))
+            schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(.bytes(Array(piece)), due))
         }
         if budget == carried, accepted > 0 {
             trace.note("connection \(id) has used up its bytes from the \(role)")
@@ -131,6 +142,8 @@ extension World {
             let inFlight = connections[id].pipes[role.index].inFlight
             if role != spared { connections[id].pipes[role.index].truncate(to: random.below(inFlight + 1)) }
             connections[id].pipes[role.index].isCut = true
+            // The rest may come so late that another link has carried the same by then.
+            if random.chance(0.3) { hold(id, from: role) }
         }
         for role in [Role.opener, .acceptor] {
             let isSilent = random.chance(scenario.faults.silence)
@@ -157,19 +170,28 @@ extension World {
         }
     }
 
+    /// Whatever is under way, and what follows, arrives no sooner than after a while.
+    func hold(_ id: ConnectionID, from role: Role) {
+        connections[id].pipes[role.index].heldUntil = now + random.interval(upTo: .seconds(3))
+    }
+
     /// Nothing follows from this end.
     func shut(_ id: ConnectionID, by role: Role, _ failure: LinkFailure = .closed) {
-        let pipe = connections[id].pipes[role.index]
-        guard !pipe.isShut || failure != .closed else { return }
+        guard !connections[id].pipes[role.index].isShut || failure != .closed else { return }
         connections[id].pipes[role.index].isShut = true
-        if !pipe.isCut { schedule.add(.end(id, at: role.other, failure), at: max(now, pipe.lastArrival)) }
+        guard !connections[id].pipes[role.index].isCut else { return }
+        schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(.end(failure), now))
     }
 
     func arrive(_ id: ConnectionID, from role: Role) {
-        let piece = connections[id].pipes[role.index].takeFirst()
-        guard !piece.isEmpty, connections[id].isOpen[role.other.index] else { return resumeWriting(id, by: role) }
-        received(piece, on: id, at: role.other)
-        resumeWriting(id, by: role)
+        let heldUntil = connections[id].pipes[role.index].heldUntil
+        if now < heldUntil { return schedule.add(.arrival(id, from: role), at: heldUntil) }
+        switch connections[id].pipes[role.index].takeFirst() {
+        case .end(let failure): end(id, at: role.other, failure)
+        case .bytes(let bytes):
+            if !bytes.isEmpty, connections[id].isOpen[role.other.index] { received(bytes, on: id, at: role.other) }
+            resumeWriting(id, by: role)
+        }
     }
 
     /// Room has come into a pipe.

@@ -66,6 +66,7 @@ extension World {
         guard let endpoint = endpoint(role), endpoint.ending == nil, !endpoint.session.isComplete else { return }
         trace.note("the \(role)'s application resets its connection at \(endpoint.written)")
         endpoint.hasAborted = true
+        endpoint.abortedAt = now
         endpoint.held.removeAll()
         endpoint.buffered = 0
         endpoint.session.applicationReset(code: 0, now)

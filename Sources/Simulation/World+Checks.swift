@@ -91,7 +91,13 @@ extension World {
             }
         case .finished:
             if !isClean { complain("the \(endpoint.role)'s session is finished but not complete") }
-        case .abortedHere, .abortedByPeer, .refused, .gone, .unconfirmed, .dropped: break
+        case .abortedByPeer:
+            let peer = self.endpoint(endpoint.role.other)
+            let hadItsTime = now - (peer?.abortedAt ?? now) >= Session.abortGrace
+            if !hadItsTime, endpoint.legTaken < peer?.written ?? 0 {
+                complain("the \(endpoint.role) is reset before the bytes that its peer has written are delivered")
+            }
+        case .abortedHere, .refused, .gone, .unconfirmed, .dropped: break
         }
     }
 

@@ -26,13 +26,10 @@ extension World {
         scheduleFault()
     }
 
-    /// What is written from now on arrives late.
     private func stall(_ id: ConnectionID) {
-        let delay = random.interval(upTo: .seconds(3))
-        trace.note("connection \(id) stalls for \(delay.nanoseconds) ns")
-        for index in 0..<2 {
-            connections[id].pipes[index].lastArrival = max(connections[id].pipes[index].lastArrival, now + delay)
-        }
+        trace.note("connection \(id) stalls")
+        hold(id, from: .opener)
+        hold(id, from: .acceptor)
     }
 
     func heal() {

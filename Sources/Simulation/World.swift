@@ -163,7 +163,7 @@ final class World {
         guard let id = opener.links.first(where: { opener.session.isCurrent($0.number) })?.connection,
             acceptor.link(over: id) != nil
         else { return false }
-        let isLate = connections[id].pipes.contains { $0.lastArrival > now }
+        let isLate = connections[id].pipes.contains { max($0.lastArrival, $0.heldUntil) > now }
         return !connections[id].isCut && !connections[id].isOpen.contains(false) && !isLate
     }
 }
