@@ -22,6 +22,7 @@ struct Pair {
         let opener: LinkNumber
         var acceptor: LinkNumber?
         var admission: FrameDecoder? = FrameDecoder()
+        var hasPreface = false
         /// What is sent vanishes, and nobody notices.
         var isSilent = false
     }
@@ -104,6 +105,12 @@ struct Pair {
         exchange()
     }
 
+    /// The same, and the first dials after it.
+    mutating func reconnect() {
+        cut()
+        wait(.milliseconds(150))
+    }
+
     /// Only the opener learns.
     mutating func cutAtOpener() {
         silence()
@@ -134,8 +141,8 @@ struct Pair {
                 moved = carry(from: .opener, index) || moved
                 if index < wires.count { moved = carry(from: .acceptor, index) || moved }
             }
-            take(.opener)
-            if acceptor != nil { take(.acceptor) }
+            moved = take(.opener) || moved
+            if acceptor != nil { moved = take(.acceptor) || moved }
         }
     }
 
@@ -255,11 +262,11 @@ struct Pair {
                 acceptor = End(
                     session: .acceptor(
                         Pair.id, instance: Pair.instance, opened: openedFrame, link: decoder, configuration, now))
-                receive(SessionProtocol.Wire.preface, at: .opener, wire)
+                answer([], wire)
                 return true
             case .open:
                 wires[index].admission = decoder
-                receive(SessionProtocol.Wire.preface + openedFrame, at: .opener, wire)
+                answer(openedFrame, wire)
                 return true
             case .attach:
                 let claim = try! AttachClaim.decode(header, decoder.payload)
@@ -269,7 +276,7 @@ struct Pair {
                     wires[index].acceptor = joined.link
                     let frame = seal(joined)
                     acceptor!.session.sendAttach(frame, on: joined.link)
-                    receive(SessionProtocol.Wire.preface, at: .opener, wire)
+                    answer([], wire)
                     return true
                 }
                 let words =
@@ -278,7 +285,7 @@ struct Pair {
                     case .gone(let gone): gone.encoded
                     case .joined, nil: [UInt8]()
                     }
-                receive(SessionProtocol.Wire.preface + words, at: .opener, wire)
+                answer(words, wire)
                 if let index = wires.firstIndex(where: { $0.opener == wire }) {
                     wires.remove(at: index)
                     opener.session.linkLost(wire, .closed, now)
@@ -291,6 +298,14 @@ struct Pair {
         return false
     }
 
+    /// The gateway's words, behind the preface the first time.
+    private mutating func answer(_ frame: [UInt8], _ wire: LinkNumber) {
+        guard let index = wires.firstIndex(where: { $0.opener == wire }) else { return }
+        let preface = wires[index].hasPreface ? [] : SessionProtocol.Wire.preface
+        wires[index].hasPreface = true
+        receive(preface + frame, at: .opener, wire)
+    }
+
     /// What the gateway makes of an ATTACH; nil when its proof is wrong.
     mutating func join(_ claim: Unverified<AttachClaim>, _ decoder: FrameDecoder) -> Session.Joining? {
         if let epitaph = acceptor!.session.epitaph { return .gone(epitaph) }
@@ -298,23 +313,36 @@ struct Pair {
         return acceptor!.session.join(verified, decoder, now)
     }
 
-    private mutating func take(_ role: Role) {
+    private mutating func take(_ role: Role) -> Bool {
         var end = self[role]
+        var any = false
         if end.reads, end.session.wantsDelivery, !end.held.isEmpty {
             end.delivered += end.held
             end.session.applicationTook(end.held.count, now)
             end.held = []
+            any = true
         }
         if end.session.finIsDue, end.held.isEmpty {
             end.sawEOF = true
             end.session.applicationTookFin(now)
+            any = true
         }
         self[role] = end
+        return any
     }
 }
 
 /// Values that many tests use.
 enum Samples {
+    /// A decoder that has read the preface.
+    static var decoder: FrameDecoder {
+        var decoder = FrameDecoder()
+        var cursor = 0
+        let preface = Wire.preface
+        _ = try! decoder.next(preface.span.bytes, &cursor)
+        return decoder
+    }
+
     static let destination = Destination(address: [10, 0, 0, 7], port: 5432)!
     static let open = OpenMessage(
         session: Pair.id, keyShare: share(1), destination: destination, suspendLimit: 3600)

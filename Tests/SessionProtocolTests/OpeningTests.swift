@@ -1,0 +1,140 @@
+import Testing
+
+@testable import SessionProtocol
+
+/// Rule 1.
+@Suite struct OpeningTests {
+    @Test func rule1Opens() {
+        let pair = Pair()
+        #expect(pair.opener.session.isOpen && pair.opener.session.state == .active)
+        #expect(pair.acceptor?.session.state == .active)
+        #expect(pair.opener.session.instance == Pair.instance)
+        #expect(pair.sent.first?.by == .opener && pair.sent.first?.header.type == .ack, "the opener speaks first")
+    }
+
+    @Test func rule1NothingIsSentBeforeOPENED() {
+        var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
+        session.applicationWrote(100)
+        #expect(session.nextEffect() == .dial(0))
+        session.linkConnected(0, Instant(nanoseconds: 0))
+        let frames = (0..<3).map { _ in session.nextFrame(on: 0, Instant(nanoseconds: 0), maximumData: 100) }
+        #expect(frames == [.handshake(Wire.preface), .handshake(Samples.open.encoded), nil])
+    }
+
+    @Test(arguments: [FrameType.data, .ack, .fin, .abort, .ping, .attached, .leave])
+    func rule1NothingButTheAnswerIsTakenBeforeIt(_ type: FrameType) {
+        var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
+        _ = session.nextEffect()
+        session.linkConnected(0, Instant(nanoseconds: 0))
+        let bytes = Wire.preface + FrameHeader(type: type).encodedBytes
+        var cursor = 0
+        let result = session.receive(on: 0, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
+        guard case .linkFailed(.frame(.unexpected(type))) = result else {
+            Issue.record("\(type) was taken: \(result)")
+            return
+        }
+    }
+
+    @Test func rule1RefusalEndsTheSessionWithoutAReset() {
+        var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
+        _ = session.nextEffect()
+        session.linkConnected(0, Instant(nanoseconds: 0))
+        let refused = RefusedMessage(code: .connectionRefused, text: "nobody listens")
+        let bytes = Wire.preface + refused.encoded
+        var cursor = 0
+        _ = session.receive(on: 0, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
+        #expect(session.nextEffect() == .close(0))
+        #expect(session.nextEffect() == .ended(.refused(refused)))
+        #expect(session.nextEffect() == nil && session.deadline == nil)
+    }
+
+    /// OPENED was lost: OPEN is repeated, and the link attaches like any other.
+    @Test func rule1RepeatedOPENAttaches() {
+        var pair = Pair(opens: false)
+        guard pair.opener.session.nextEffect() == .dial(0) else {
+            Issue.record("no dial")
+            return
+        }
+        // The first OPEN reaches the gateway, its answer nobody.
+        pair.opener.session.linkConnected(0, pair.now)
+        var decoder = FrameDecoder()
+        var cursor = 0
+        let flight = Wire.preface + Samples.open.encoded
+        while case .some(let event) = try? decoder.next(flight.span.bytes, &cursor), event != .needMore {}
+        pair.acceptor = Pair.End(
+            session: .acceptor(
+                Pair.id, instance: Pair.instance, opened: pair.openedFrame, link: decoder,
+                SessionConfiguration(seed: 2), pair.now))
+        pair.acceptor?.session.linkLost(0, .closed, pair.now)
+        pair.opener.session.linkLost(0, .closed, pair.now)
+        pair.exchange()
+        pair.wait(.seconds(1))
+        #expect(pair.opener.session.isOpen && pair.sealed.count == 2)
+        pair.write(.acceptor, 10)
+        #expect(pair.opener.delivered == pair.acceptor?.written)
+    }
+
+    /// The acceptor may take the second OPEN for the first, whose link then is its link 0.
+    @Test func rule1LinkThatCarriedOPENMayATTACH() {
+        var pair = Pair(opens: false)
+        guard pair.opener.session.nextEffect() == .dial(0) else {
+            Issue.record("no dial")
+            return
+        }
+        pair.opener.session.linkConnected(0, pair.now)
+        pair.opener.session.linkLost(0, .closed, pair.now)
+        pair.exchange()
+        pair.wait(.milliseconds(150))
+        #expect(pair.opener.session.isOpen && pair.wires.first?.opener == 1 && pair.wires.first?.acceptor == 1)
+        #expect(pair.sealed.count == 2, "an ATTACH and an ATTACHED")
+        pair.write(.opener, 10)
+        #expect(pair.acceptor?.delivered == pair.opener.written)
+    }
+
+    @Test func rule1SilentOpenerLosesTheSession() {
+        var session = Session.acceptor(
+            Pair.id, instance: 1, opened: [], link: FrameDecoder(), SessionConfiguration(seed: 1),
+            Instant(nanoseconds: 0))
+        #expect(session.deadline == Instant(nanoseconds: 10_000_000_000))
+        session.tick(Instant(nanoseconds: 10_000_000_000))
+        #expect(session.nextEffect() == .resetLeg)
+        #expect(session.nextEffect() == .ended(.unconfirmed))
+        #expect(session.epitaph?.reason == .expired)
+    }
+
+    @Test func rule1WrongProofOfOPENEDIsNoEnd() {
+        var pair = Pair(opens: false)
+        let unsealed = OpenedMessage(keyShare: Samples.share(9), instance: 1, suspendLimit: 1).unsealed(
+            answering: Samples.open.encoded)
+        _ = pair.opener.session.nextEffect()
+        pair.opener.session.linkConnected(0, pair.now)
+        pair.wires.append(Pair.Wire(opener: 0))
+        pair.receive(Wire.preface + unsealed.sealed(with: Samples.proof(of: [], key: 9)), at: .opener, 0)
+        #expect(!pair.opener.session.isOpen && pair.opener.session.lastFailure == .unproven)
+        pair.exchange()
+        pair.wait(.milliseconds(150))
+        let isOpen = pair.opener.session.isOpen
+        #expect(isOpen)
+    }
+
+    @Test func openingIsBoundedInTime() {
+        var pair = Pair(suspendLimit: .seconds(60), opens: false)
+        pair.hasPath = false
+        pair.exchange()
+        pair.wait(.seconds(59))
+        #expect(pair.opener.ending == nil && pair.opener.session.state == .opening)
+        pair.wait(.seconds(2))
+        #expect(pair.opener.ending == .expired)
+    }
+
+    @Test func dialThatHangsIsGivenUp() {
+        var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
+        #expect(session.nextEffect() == .dial(0))
+        session.tick(Instant(nanoseconds: 10_000_000_000))
+        #expect(session.nextEffect() == .close(0))
+        #expect(session.lastFailure == .handshakeTimeout)
+        // The first dial of the schedule was the one that hung.
+        session.tick(Instant(nanoseconds: 10_060_000_000))
+        #expect(session.nextEffect() == .dial(1))
+    }
+}
