@@ -122,7 +122,6 @@ static inline int usl_wifsignaled(int status) { return WIFSIGNALED(status); }
 static inline int usl_wtermsig(int status) { return WTERMSIG(status); }
 static inline int usl_wifstopped(int status) { return WIFSTOPPED(status); }
 static inline int usl_wstopsig(int status) { return WSTOPSIG(status); }
-static inline int usl_wcoredump(int status) { return WCOREDUMP(status) != 0; }
 static inline int usl_wifcontinued(int status) { return WIFCONTINUED(status); }
 
 // Control message macros (cmsg(3)).
