@@ -41,12 +41,20 @@ public enum RecoveryChange: Sendable {
 public struct SessionBuffers: Sendable {
     /// Largest replay buffer of one session.
     public var replay: Int
-    /// Largest receive window of one session, for bytes that its application does not take.
+    /// Largest receive window of one session, for bytes that its application does not take; at least 64 KiB.
     public var window: Int
 
     public init(replay: Int = 16 << 20, window: Int = 16 << 20) {
         self.replay = replay
         self.window = window
+    }
+
+    /// What is promised to the peer is never more than can be held.
+    fileprivate func configuration(suspendLimit: Interval, seed: UInt64) -> SessionConfiguration {
+        var configuration = SessionConfiguration(
+            maximumWindow: UInt64(window), suspendLimit: suspendLimit, seed: seed)
+        configuration.window = min(configuration.window, configuration.maximumWindow)
+        return configuration
     }
 }
 
@@ -117,8 +125,7 @@ public final class SessionDriver {
         let open = OpenMessage(
             session: id, keyShare: agreement.share, destination: Destination(destination),
             suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
-        let configuration = SessionConfiguration(
-            maximumWindow: UInt64(buffers.window), suspendLimit: suspendLimit, seed: id.low)
+        let configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
         let driver = SessionDriver(
             session: .opener(open, configuration, loop.now), destination: destination, gateways: gateways,
             agreement: agreement, key: nil, buffers, loop, owner)
@@ -134,8 +141,7 @@ public final class SessionDriver {
         buffers: SessionBuffers,
         on loop: EventLoop, owner: any SessionOwner
     ) throws(Errno) -> SessionDriver {
-        let configuration = SessionConfiguration(
-            maximumWindow: UInt64(buffers.window), suspendLimit: suspendLimit, seed: id.low)
+        let configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
         let session = Session.acceptor(
             id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
         let driver = SessionDriver(
