@@ -29,6 +29,7 @@ public final class AgentProcess {
         options: AgentOptions, controlListener: consuming Descriptor, keeper: consuming EscrowChannel,
         forwarding: ForwardTarget? = nil
     ) -> Never {
+        DescriptorLimit.raise()
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
             let limits = ArenaLimits(capacity: memoryLimit / loops)

@@ -188,7 +188,9 @@ final class ConnectRequest {
 
     private func linkFailed(_ failure: LinkFailure) {
         lastFailure = failure
-        guard case .opening = stage else { return }
+        guard case .opening = stage else {
+            return agent.notices.explain("\(name) to \(destination): link lost: \(failure.explanation); resuming")
+        }
         agent.notices.warn(
             "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s")
     }

@@ -60,42 +60,10 @@ final class Forward {
                     PlainRelay.start(leg, to: target, on: agent.loop) { error in
                         agent.notices.warn("\(target): \(error); the connection is reset")
                     }
-                case .session(let gateways): Forward.open(leg, key, gateways, target, agent)
+                case .session(let gateways):
+                    ForwardedConnection.begin(leg, escrowKey: key, to: target, through: gateways, agent)
                 }
             }
-        }
-    }
-
-    private static func open(
-        _ leg: consuming TCPSocket, _ key: EscrowKey, _ gateways: [SocketAddress], _ target: SocketAddress,
-        _ agent: Agent
-    ) {
-        let handoff = Handoff(leg)
-        var escrowed: EscrowKey? = key
-        func releaseLeg() {
-            if let escrowed { agent.escrow.release(escrowed) }
-            escrowed = nil
-        }
-        do {
-            let session = try agent.open(to: target, through: gateways, program: "forward") { event in
-                switch event {
-                case .opened: break
-                case .linkFailed(let failure):
-                    agent.notices.warn("gateway \(gateways[0]): \(failure.explanation); trying again")
-                case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
-                case .ended(let ending):
-                    if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
-                case .legClosed: releaseLeg()
-                case .finished:
-                    releaseLeg()
-                    agent.countConnections(-1)
-                }
-            }
-            agent.countConnections(+1)
-            session.bring(handoff, key)
-        } catch {
-            agent.notices.warn("\(target): \(error); the connection is reset")
-            releaseLeg()
         }
     }
 }

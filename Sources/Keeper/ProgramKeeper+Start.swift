@@ -50,7 +50,7 @@ extension ProgramKeeper {
             name("usl-keeper")
             InheritedDescriptors.closeAll()
             _ = chdir("/")
-            raiseDescriptorLimit()
+            DescriptorLimit.raise()
             ProgramKeeper(program: child, worker: worker, launcher: launcher, signals: signals, control: control)
                 .run()
             _exit(0)
@@ -81,14 +81,6 @@ extension ProgramKeeper {
             default: throw SpawnFailure(status: Launcher.ExitStatus.notExecutable, code: error)
             }
         }
-    }
-
-    /// A leg in escrow takes a descriptor; the soft limit is for programs that use select(2).
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(RLIMIT_NOFILE, &limit)
     }
 
     /// Names this process for ps(1); at most 15 bytes.

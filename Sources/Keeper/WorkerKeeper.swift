@@ -26,6 +26,7 @@ public struct WorkerKeeper: ~Copyable {
         // A signal that is ignored, say SIGHUP under nohup(1), asks for nothing.
         let observed = SignalSet([SIGCHLD] + endingSignals.filter { usl_signal_is_ignored($0) == 0 })
         observed.block()
+        DescriptorLimit.raise()
         do {
             let signals = try SignalDescriptor(observed)
             let process = try Worker.fork { channel in

@@ -64,9 +64,8 @@ public struct LinkProfile: Hashable, Sendable {
         name: "local", congestionControl: "reno", unsentLimit: 256 << 10,
         minimumRetransmission: .milliseconds(10), maximumRetransmission: .seconds(1))
 
-    /// A link to another host. Retransmissions begin early, so that trouble shows in `TCP_INFO` within tens of milliseconds, and
-    /// stay at most 1 s apart, so that a healed path is noticed soon; the user timeout keeps the shorter timeouts from
-    /// giving the connection up earlier than the kernel's usual ones.
+    /// A link to another host. Retransmissions stay at most 1 s apart, so that a healed path is noticed soon; the user
+    /// timeout keeps the shorter timeouts from giving the connection up earlier than the kernel's usual ones.
     public static let wan = LinkProfile(
         name: "wan", unsentLimit: 128 << 10,
         maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)

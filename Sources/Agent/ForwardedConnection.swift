@@ -1,0 +1,84 @@
+import Engine
+import Keeper
+import Kernel
+import SessionHost
+import SessionProtocol
+import Transport
+
+/// One accepted connection of `usl forward`, on its way through a session. On the main loop.
+final class ForwardedConnection {
+    /// How long a session is tried to be opened. The program is connected already: then its connection is reset.
+    private static let openBudget = Interval.seconds(30)
+
+    private let agent: Agent
+    private let target: SocketAddress
+    private let gateway: SocketAddress
+    /// The leg's copy in escrow, until it is released.
+    private var escrowKey: EscrowKey?
+    private var session: Agent.Session?
+    private var budget: TimerToken?
+
+    /// Opens a session for a leg. It lives as long as the session tells it what happens.
+    static func begin(
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ agent: Agent
+    ) {
+        let connection = ForwardedConnection(escrowKey, target, gateways[0], agent)
+        let handoff = Handoff(leg)
+        do {
+            let session = try agent.open(to: target, through: gateways, program: "forward") { event in
+                connection.happened(event)
+            }
+            connection.session = session
+            connection.budget = agent.loop.schedule(connection, at: agent.loop.now + openBudget)
+            agent.countConnections(+1)
+            session.bring(handoff, escrowKey)
+        } catch {
+            agent.notices.warn("\(target): \(error); the connection is reset")
+            connection.releaseLeg()
+        }
+    }
+
+    private init(_ escrowKey: EscrowKey, _ target: SocketAddress, _ gateway: SocketAddress, _ agent: Agent) {
+        self.escrowKey = escrowKey
+        self.target = target
+        self.gateway = gateway
+        self.agent = agent
+    }
+
+    private func happened(_ event: SessionEvent) {
+        switch event {
+        case .opened: cancelBudget()
+        case .linkFailed(let failure):
+            agent.notices.warn("gateway \(gateway): \(failure.explanation); trying again")
+        case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
+        case .ended(let ending):
+            if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
+        case .legClosed: releaseLeg()
+        case .finished:
+            cancelBudget()
+            releaseLeg()
+            agent.countConnections(-1)
+        }
+    }
+
+    private func releaseLeg() {
+        if let escrowKey { agent.escrow.release(escrowKey) }
+        escrowKey = nil
+    }
+
+    private func cancelBudget() {
+        if let budget { agent.loop.cancel(budget) }
+        budget = nil
+    }
+}
+
+extension ForwardedConnection: TimerHandler {
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        budget = nil
+        agent.notices.warn(
+            "\(target): gateway \(gateway) could not be reached for \(ForwardedConnection.openBudget.seconds) s; the connection is reset"
+        )
+        session?.withDriver { driver, _ in driver.drop(saying: .ending) }
+    }
+}
