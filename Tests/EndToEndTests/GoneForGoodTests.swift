@@ -1,0 +1,114 @@
+import CLinux
+import NetworkLab
+import Testing
+
+extension EndToEnd {
+    /// Agents and gateways that die or are ended: whatever was cut short ends in a reset, never in a clean end.
+    @Suite struct GoneForGoodTests {
+        /// Talks, says `talking`, and then tells how the connection ends.
+        private static let talker = """
+            s = connect(7002)
+            exactly(s, 10)
+            pingpong(s, 10)
+            say('talking')
+            data, how = rest(s)
+            say('found', len(data), how)
+            """
+
+        /// Lends a talker to `body`, which ends its connection; it must end in a reset.
+        private func reset(
+            _ options: [String] = [], within limit: Duration = .seconds(10),
+            by body: (UnderTest, LabProcess) throws -> Void
+        ) throws -> (client: LabProcess, server: LabProcess) {
+            var found: (LabProcess, LabProcess)?
+            try UnderTest.withoutGateway { test in
+                let server = try test.server.start(Peers.server)
+                try server.waitForOutput("serving")
+                let gateway = try test.startGateway()
+                let client = try test.client.start(test.prefix(options) + Peers.client(Self.talker))
+                try client.waitForOutput("talking")
+                try body(test, gateway)
+                try client.waitForOutput("found", within: limit)
+                #expect(client.standardOutput.hasSuffix("found 0 ECONNRESET\n"), "\(client.standardOutput)")
+                let status = try client.wait(.seconds(10))
+                #expect(status == .success)
+                found = (client, server)
+            }
+            return try #require(found)
+        }
+
+        @Test func aGatewayIsEnded() throws {
+            var gateway: LabProcess?
+            let (client, _) = try reset(within: .seconds(1)) { _, process in
+                process.signal(SIGTERM)
+                let status = try process.wait(.seconds(5))
+                #expect(status == .exited(0))
+                gateway = process
+            }
+            let said = try #require(gateway?.standardError)
+            #expect(said.contains("usl: ending; cuts 1 session, "), "\(said)")
+            #expect(said.contains("usl: cut: "), "\(said)")
+            #expect(client.standardError.contains("the gateway was ended; the connection is reset"))
+        }
+
+        @Test func aGatewayIsKilledAndStartedAnew() throws {
+            let (client, _) = try reset { test, process in
+                process.killGroup()
+                _ = try test.startGateway()
+            }
+            #expect(client.standardError.contains("the gateway no longer knows the session"))
+        }
+
+        /// Another gateway at the same address may be another machine: its word ends nothing.
+        @Test func anotherGatewayIsStartedInstead() throws {
+            let (client, _) = try reset(["--suspend", "1s"]) { test, process in
+                process.killGroup()
+                _ = try test.startGateway(["--state", "/run/another"])
+            }
+            #expect(client.standardError.contains("no link for longer than the suspend limit"))
+        }
+
+        @Test func aGatewayIsKilledForGood() throws {
+            let (client, _) = try reset(["--suspend", "1s"]) { _, process in process.killGroup() }
+            #expect(client.standardError.contains("no link for longer than the suspend limit"))
+        }
+
+        /// The keeper says what has happened, and the legs go with the worker.
+        @Test func theWorkerOfAGatewayIsKilled() throws {
+            let (_, _) = try reset(["--suspend", "1s"]) { test, process in
+                try test.server.killProcesses(called: "usl", exceptFirst: true)
+                let status = try process.wait(.seconds(5))
+                #expect(status == .exited(125))
+                #expect(process.standardError.contains("usl: the worker was killed by signal 9"))
+            }
+        }
+
+        @Test func anAgentIsKilled() throws {
+            let (client, server) = try reset(["--suspend", "1s"], within: .seconds(1)) { test, _ in
+                try test.client.killProcesses(called: "usl-agent")
+            }
+            #expect(
+                client.standardError == "usl: the agent was killed by signal 9; the connections it carried are reset\n")
+            _ = server
+        }
+
+        /// The limit of a suspension holds at both ends.
+        @Test func aSuspensionExpires() throws {
+            try UnderTest.withoutGateway { test in
+                let server = try test.server.start(Peers.server)
+                try server.waitForOutput("serving")
+                let gateway = try test.startGateway()
+                let script = "s = connect(7006)\nexactly(s, 1)\nsay('talking')\ndata, how = rest(s)\nsay('found', how)"
+                let client = try test.client.start(test.prefix(["--suspend", "1s"]) + Peers.client(script))
+                try client.waitForOutput("talking")
+                try test.lab.router.block(port: UnderTest.gatewayPort)
+                // Each end is told: a reset does not pass the block.
+                for host in [test.client, test.server] { try host.resetLinks() }
+                try client.waitForOutput("found ECONNRESET")
+                try server.waitForOutput("ECONNRESET")
+                #expect(server.standardOutput.contains("7006 0 "))
+                _ = gateway
+            }
+        }
+    }
+}

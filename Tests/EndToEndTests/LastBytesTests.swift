@@ -1,0 +1,68 @@
+import CLinux
+import NetworkLab
+import Testing
+
+extension EndToEnd {
+    /// A program that exits while its last bytes are under way.
+    @Suite struct LastBytesTests {
+        /// Writes as much as connection and session take, leaves without waiting, and says with which status.
+        private static let hasty = """
+            s = connect(7008)
+            exactly(s, 1)
+            s.sendall(MEBIBYTE * 4)
+            say('exits')
+            sys.exit(7)
+            """
+
+        private func withHaste(
+            _ body: (UnderTest, _ gateway: LabProcess, _ server: LabProcess, _ client: LabProcess) throws -> Void
+        ) throws {
+            try UnderTest.withoutGateway { test in
+                let server = try test.servePeers()
+                let gateway = try test.startGateway()
+                let client = try test.client.start(test.prefix + Peers.client(Self.hasty))
+                try client.waitForOutput("exits")
+                try body(test, gateway, server, client)
+            }
+        }
+
+        @Test func areWaitedFor() throws {
+            try withHaste { test, _, server, client in
+                try client.waitForOutput("usl: waiting for ")
+                #expect(client.ended == nil)
+                let said = client.standardError
+                #expect(said.hasPrefix("usl: ") && said.filter { $0 == "\n" }.count == 1, "\(said)")
+                try test.server.succeed(["touch", "/run/go"])
+                let status = try client.wait(.seconds(10))
+                #expect(status == .exited(7))
+                try server.waitForOutput("7008 4194304 ")
+                #expect(server.standardOutput.hasSuffix("EOF\n"))
+            }
+        }
+
+        @Test func mayBeGivenUp() throws {
+            try withHaste { _, _, _, client in
+                try client.waitForOutput("usl: waiting for ")
+                client.signal(SIGINT)
+                let status = try client.wait(.seconds(10))
+                #expect(status == .exited(75))
+                #expect(client.standardError.contains("bytes"), "\(client.standardError)")
+            }
+        }
+
+        /// A gateway that goes takes them with it.
+        @Test func mayBeLost() throws {
+            try withHaste { test, gateway, server, client in
+                try client.waitForOutput("usl: waiting for ")
+                gateway.killGroup()
+                _ = try test.startGateway()
+                let status = try client.wait(.seconds(10))
+                #expect(status == .exited(75))
+                #expect(client.standardError.contains("bytes"), "\(client.standardError)")
+                try test.server.succeed(["touch", "/run/go"])
+                try server.waitForOutput("7008")
+                #expect(server.standardOutput.hasSuffix("ECONNRESET\n"), "\(server.standardOutput)")
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import CLinux
+import NetworkLab
+
+extension UnderTest {
+    /// Two hosts, on which a test starts its gateways itself, with the options that it wants.
+    static func withoutGateway(_ body: (UnderTest) throws -> Void) throws {
+        try Lab.with(hosts: ["client", "server"]) { lab in
+            try body(UnderTest(lab: lab, mode: .usl, prefix: try command(in: lab)))
+        }
+    }
+
+    /// What stands before a client's command, with further options of `usl`.
+    func prefix(_ options: [String]) throws -> [String] { try Self.command(options, in: lab) }
+
+    private static func command(_ options: [String] = [], in lab: Lab) throws -> [String] {
+        [try usl(), "--plain", "--gateway", "\(lab["server"].address):\(gatewayPort)"] + options + ["--"]
+    }
+
+    /// Starts a gateway on the server and waits until it listens.
+    func startGateway(_ options: [String] = [], allow: String = "*:1-65535") throws -> LabProcess {
+        let gateway = try server.start([try Self.usl(), "gateway", "--plain", "--allow", allow] + options)
+        try server.waitForListener(port: Self.gatewayPort)
+        return gateway
+    }
+}
+
+extension LabProcess {
+    /// Kills the program and everything that it has started in its process group: nobody is left to say a word.
+    func killGroup() {
+        guard let pid else { return }
+        kill(-getpgid(pid), SIGKILL)
+        _ = try? wait(.seconds(5))
+    }
+}
+
+extension Host {
+    /// Kills the processes of this host that have a name (proc_pid_comm(5)), the youngest alone if the first is spared.
+    func killProcesses(called name: String, exceptFirst: Bool = false) throws {
+        try succeed([
+            "/bin/bash", "-c",
+            """
+            set -e
+            found=()
+            for entry in $(ls /proc | grep -E '^[0-9]+$' | sort -n); do
+                [ "$(cat /proc/$entry/comm 2>/dev/null)" != "$1" ] || found+=($entry)
+            done
+            [ "$2" = false ] || found=("${found[@]:1}")
+            kill -9 "${found[@]}"
+            """, "kill", name, "\(exceptFirst)",
+        ])
+    }
+
+    /// Aborts every link of this host once, whatever state it is in.
+    func resetLinks() throws {
+        let port = UnderTest.gatewayPort
+        try succeed([
+            "ss", "-H", "-K", "-t", "state", "connected", "( sport = :\(port) or dport = :\(port) )",
+        ])
+    }
+
+    /// Answers everything that passes from or to a port with a reset, or with nothing.
+    func block(port: UInt16, silently: Bool = false) throws {
+        let verdict = silently ? "drop" : "reject with tcp reset"
+        try succeed(
+            ["nft", "-f", "-"],
+            input: .bytes(
+                Array(
+                    """
+                    table inet block {
+                        chain pass {
+                            type filter hook forward priority 0;
+                            tcp dport \(port) \(verdict)
+                            tcp sport \(port) \(verdict)
+                        }
+                    }
+                    """.utf8)))
+    }
+
+    /// Lets this host hear nothing on a port.
+    func block(incoming port: UInt16) throws {
+        try succeed(
+            ["nft", "-f", "-"],
+            input: .bytes(
+                Array(
+                    """
+                    table inet block {
+                        chain arrive {
+                            type filter hook input priority 0;
+                            tcp dport \(port) drop
+                        }
+                    }
+                    """.utf8)))
+    }
+
+    func unblock() throws { try succeed(["nft", "delete", "table", "inet", "block"]) }
+}
+extension Host {
+    /// Counts the connections that others open to a port, whether or not they succeed.
+    func countOpenings(port: UInt16) throws {
+        try succeed(
+            ["nft", "-f", "-"],
+            input: .bytes(
+                Array(
+                    """
+                    table inet count {
+                        chain arrive {
+                            type filter hook input priority 0;
+                            tcp dport \(port) tcp flags & (syn | ack) == syn counter
+                        }
+                    }
+                    """.utf8)))
+    }
+
+    func countedOpenings() throws -> Int {
+        let rules = try succeed(["nft", "list", "table", "inet", "count"])
+        let words = rules.split { $0.isWhitespace }
+        guard let index = words.firstIndex(of: "packets") else { return 0 }
+        return Int(words[index + 1]) ?? 0
+    }
+}
