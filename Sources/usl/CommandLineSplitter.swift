@@ -53,7 +53,8 @@ struct CommandLineSplitter {
             }
         }
         // `usl --help` is about USL, `usl run --help` about running.
-        return isRun || options.isEmpty ? .run(options: options, command: []) : .subcommand(options)
+        let isAboutUSL = !isRun && options.contains { ["-h", "--help", "--version"].contains($0) }
+        return isAboutUSL ? .subcommand(options) : .run(options: options, command: [])
     }
 
     /// Whether a word is `--option=value`.
