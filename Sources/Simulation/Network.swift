@@ -122,7 +122,8 @@ extension World {
             let piece = rest.prefix(random.within(1...scenario.pieceSize))
             rest = rest.dropFirst(piece.count)
             let due = now + scenario.latency + Interval(nanoseconds: random.next() % (scenario.jitter.nanoseconds + 1))
-            schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(.bytes(Array(piece)), due))
+            let arrival = connections[id].pipes[role.index].append(.bytes(Array(piece)), due)
+            schedule.add(.arrival(id, from: role), at: arrival)
         }
         if budget == carried, accepted > 0 {
             trace.note("connection \(id) has used up its bytes from the \(role)")

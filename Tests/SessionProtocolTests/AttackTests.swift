@@ -119,7 +119,7 @@ import Testing
     }
 
     /// Another machine at the gateway's address knows nothing of the session, and says so.
-    @Test func GONEOfAnotherGateway() {
+    @Test func goneOfAnotherGateway() {
         var pair = Pair()
         let gone = GoneMessage(reason: .unknown, instance: Pair.instance + 1, positions: nil)
         pair.receive(gone.encoded, at: .opener, 0)
