@@ -1,4 +1,4 @@
-import CLinux
+import Kernel
 
 /// Lines for the person at the terminal, each about something that they can act on.
 struct Notices {
@@ -14,17 +14,11 @@ struct Notices {
     mutating func warn(_ text: String) {
         guard verbosity > .quiet, said.insert(text).inserted else { return }
         if said.count > Notices.memory { said = [text] }
-        say(text)
+        Diagnostics.report(text)
     }
 
     /// For `-v` alone.
     func explain(_ text: @autoclosure () -> String) {
-        if verbosity == .verbose { say(text()) }
-    }
-
-    private func say(_ text: String) {
-        // One write, so that lines of several processes do not mix; a failure has nobody to be told to.
-        let line = Array("usl: \(text)\n".utf8)
-        _ = write(STDERR_FILENO, line, line.count)
+        if verbosity == .verbose { Diagnostics.report(text()) }
     }
 }
