@@ -1,0 +1,234 @@
+import CLinux
+import Kernel
+import SessionProtocol
+import SystemPackage
+import Testing
+import Transport
+
+@testable import Gateway
+
+@Suite("Front door")
+struct FrontDoorTests {
+    // MARK: - OPEN
+
+    @Test("an allowed target is connected to once, however often OPEN is repeated")
+    func repeatedOpen() throws {
+        let gateway = try GatewayUnderTest()
+        let session = try HandMadeSession(1, to: gateway.serverAddress)
+        let first = try HandMadeOpener(gateway.address)
+        first.say(session.greeting)
+        let answer = try #require(try first.hear())
+        #expect(answer.header.type == .opened)
+
+        let second = try HandMadeOpener(gateway.address)
+        second.say(session.greeting)
+        let again = try #require(try second.hear())
+        #expect(again.header.type == .opened && again.payload == answer.payload)
+        try session.opened(again)
+        // This connection is not link 0: it attaches like any other.
+        second.say(try Array(session.attach(link: 1, epoch: 1).dropFirst(Wire.preface.count)))
+        #expect(try second.hear()?.header.type == .attached)
+
+        #expect(try gateway.server.accept() != nil)
+        #expect(try gateway.server.accept() == nil)
+        #expect(gateway.ask(\.liveSessions) == 1)
+    }
+
+    @Test("an identifier in use is nobody else's")
+    func otherKeyShare() throws {
+        let gateway = try GatewayUnderTest()
+        let first = try HandMadeOpener(gateway.address)
+        first.say(try HandMadeSession(1, to: gateway.serverAddress).greeting)
+        #expect(try first.hear()?.header.type == .opened)
+        let second = try HandMadeOpener(gateway.address)
+        second.say(try HandMadeSession(1, to: gateway.serverAddress).greeting)
+        let answer = try second.hear()
+        #expect(answer?.header.type == .refused)
+        #expect(answer?.code == RefusedMessage.Code.identifierInUse.rawValue)
+        expectAlive(first)
+    }
+
+    @Test("a target that is not allowed is not connected to")
+    func notAllowed() throws {
+        let gateway = try GatewayUnderTest(allow: "192.0.2.1:1")
+        let opener = try HandMadeOpener(gateway.address)
+        opener.say(try HandMadeSession(1, to: gateway.serverAddress).greeting)
+        #expect(try opener.hear()?.code == RefusedMessage.Code.notAllowed.rawValue)
+        #expect(try opener.hear() == nil)
+        #expect(try gateway.server.accept() == nil)
+    }
+
+    @Test("a target that refuses is refused, by the same name the next time too")
+    func refusingTarget() throws {
+        let gateway = try GatewayUnderTest(allow: "127.0.0.1:1-65535")
+        let nobody = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)).localAddress()
+        let session = try HandMadeSession(1, to: nobody)
+        for _ in 0..<2 {
+            let opener = try HandMadeOpener(gateway.address)
+            opener.say(session.greeting)
+            #expect(try opener.hear()?.code == RefusedMessage.Code.connectionRefused.rawValue)
+        }
+        #expect(gateway.ask(\.liveSessions) == 0)
+    }
+
+    @Test("a connection has one OPEN")
+    func secondOpen() throws {
+        let gateway = try GatewayUnderTest()
+        let session = try HandMadeSession(1, to: gateway.serverAddress)
+        let first = try HandMadeOpener(gateway.address)
+        first.say(session.greeting)
+        #expect(try first.hear()?.header.type == .opened)
+        let second = try HandMadeOpener(gateway.address)
+        second.say(session.greeting)
+        #expect(try second.hear()?.header.type == .opened)
+        second.say(session.open.encoded)
+        #expect(try second.hear()?.code == RefusedMessage.Code.malformed.rawValue)
+        expectAlive(first)
+    }
+
+    // MARK: - ATTACH
+
+    @Test("an ATTACH of a session that nobody knows hears so")
+    func attachUnknown() throws {
+        let gateway = try GatewayUnderTest()
+        let opener = try HandMadeOpener(gateway.address)
+        opener.say(try HandMadeSession(1, to: gateway.serverAddress).attach(link: 1, epoch: 1))
+        let answer = try opener.hear()
+        #expect(answer?.header.type == .gone && answer?.code == GoneMessage.Reason.unknown.rawValue)
+    }
+
+    @Test("without the right proof an ATTACH changes nothing")
+    func attachUnproven() throws {
+        let (gateway, session, first) = try openSession()
+        for spoil: UInt8 in [1, 0x80] {
+            let intruder = try HandMadeOpener(gateway.address)
+            intruder.say(try session.attach(link: 1, epoch: .max, spoil: spoil))
+            #expect(try intruder.hear() == nil)
+        }
+        expectAlive(first)
+        // The epoch of the wrong one does not count either.
+        let second = try HandMadeOpener(gateway.address)
+        second.say(try session.attach(link: 1, epoch: 1))
+        let answer = try second.hear()
+        #expect(answer?.header.type == .attached && answer?.header.flags == 0)
+    }
+
+    @Test("an ATTACH that was heard on the way and is said again joins nothing")
+    func attachReplayed() throws {
+        let (gateway, session, first) = try openSession()
+        let frame = try session.attach(link: 1, epoch: 1)
+        let second = try HandMadeOpener(gateway.address)
+        second.say(frame)
+        #expect(try second.hear()?.header.flags == 0)
+        let replay = try HandMadeOpener(gateway.address)
+        replay.say(frame)
+        let answer = try replay.hear()
+        // Flag 1 of ATTACHED: the epoch is old.
+        #expect(answer?.header.type == .attached && answer?.header.flags == 1)
+        #expect(try replay.hear() == nil)
+        // The link that speaks becomes current, and the other is retired: in this order.
+        expectAlive(first)
+        expectAlive(second)
+    }
+
+    @Test("who comes back to a session that is over hears how it ended")
+    func attachOver() throws {
+        let (gateway, session, first) = try openSession()
+        first.say(FrameHeader(type: .abort).encodedBytes)
+        #expect(try first.hear()?.code == GoneMessage.Reason.aborted.rawValue)
+        while gateway.ask(\.liveSessions) != 0 { usleep(100) }
+        for greeting in [try session.attach(link: 1, epoch: 1), session.greeting] {
+            let late = try HandMadeOpener(gateway.address)
+            late.say(greeting)
+            let answer = try late.hear()
+            #expect(answer?.header.type == .gone && answer?.code == GoneMessage.Reason.aborted.rawValue)
+        }
+    }
+
+    // MARK: - Strangers
+
+    @Test(
+        "whoever does not speak USL/1 is let go",
+        arguments: [
+            Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x16, 3, 1, 0, 4], [0], Array("USL".utf8) + [0],
+            Wire.preface + FrameHeader(type: .data, length: 4).encodedBytes,
+            Wire.preface + FrameHeader(type: .ping).encodedBytes,
+            Wire.preface + FrameHeader(type: .open, length: 16_385).encodedBytes,
+            Wire.preface + FrameHeader(type: .open, length: 3).encodedBytes + [1, 2, 3],
+            Wire.preface + FrameHeader(type: .attach).encodedBytes,
+            Wire.preface + [255] + [UInt8](repeating: 0, count: 23),
+        ])
+    func strangers(says: [UInt8]) throws {
+        let gateway = try GatewayUnderTest()
+        let stranger = try HandMadeOpener(gateway.address)
+        stranger.say(says)
+        while try stranger.receive() != nil {}
+        #expect(gateway.ask(\.liveSessions) == 0)
+    }
+
+    @Test("another version hears which one is spoken here")
+    func otherVersion() throws {
+        let gateway = try GatewayUnderTest()
+        let stranger = try HandMadeOpener(gateway.address)
+        stranger.say(Array("USL/2\r\n\0".utf8))
+        #expect(try stranger.receive() == Wire.preface)
+        #expect(try stranger.receive() == nil)
+    }
+
+    @Test("an OPEN in single bytes is an OPEN; one that stops in the middle is nothing")
+    func pieces() throws {
+        let gateway = try GatewayUnderTest()
+        let session = try HandMadeSession(1, to: gateway.serverAddress)
+        for end in stride(from: 1, to: session.greeting.count, by: 7) {
+            let stopping = try HandMadeOpener(gateway.address)
+            stopping.say([UInt8](session.greeting[..<end]))
+        }
+        let slow = try HandMadeOpener(gateway.address)
+        for byte in session.greeting { slow.say([byte]) }
+        #expect(try slow.hear()?.header.type == .opened)
+        #expect(gateway.ask(\.liveSessions) == 1)
+    }
+
+    @Test("silent connections of one address are bounded, and sessions live on beside them")
+    func flood() throws {
+        let (gateway, session, first) = try openSession()
+        let silent = try (0..<FrontDoor.maximumGreetingsPerAddress).map { _ in try HandMadeOpener(gateway.address) }
+        // All are accepted once the front door has answered this.
+        let last = try #require(silent.last)
+        last.say(Wire.preface)
+        #expect(try last.receive() == Wire.preface)
+        let surplus = try HandMadeOpener(gateway.address)
+        #expect(try surplus.receive() == nil)
+        expectAlive(first)
+        // One goes, one may come.
+        last.say([0xff] + [UInt8](repeating: 0, count: 23))
+        while try last.receive() != nil {}
+        let second = try HandMadeOpener(gateway.address)
+        second.say(try session.attach(link: 1, epoch: 1))
+        #expect(try second.hear()?.header.type == .attached)
+        _ = silent.count
+    }
+
+    // MARK: -
+
+    /// A session with its link 0.
+    private func openSession() throws -> (GatewayUnderTest, HandMadeSession, HandMadeOpener) {
+        let gateway = try GatewayUnderTest()
+        let session = try HandMadeSession(1, to: gateway.serverAddress)
+        let opener = try HandMadeOpener(gateway.address)
+        opener.say(session.greeting)
+        let answer = try #require(try opener.hear())
+        #expect(answer.header.type == .opened)
+        try session.opened(answer)
+        return (gateway, session, opener)
+    }
+
+    /// A PING is answered.
+    private func expectAlive(_ opener: HandMadeOpener, sourceLocation: SourceLocation = #_sourceLocation) {
+        opener.say(FrameHeader(type: .ping, offset: 4711).encodedBytes)
+        var frame = try? opener.hear()
+        // An acknowledgement may come first.
+        while frame?.header.type == .ack { frame = try? opener.hear() }
+        #expect(frame?.header.type == .pong && frame?.header.offset == 4711, sourceLocation: sourceLocation)
+    }
+}

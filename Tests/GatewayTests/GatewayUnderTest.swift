@@ -1,0 +1,94 @@
+import CLinux
+import Engine
+import Keeper
+import Kernel
+import Logging
+import SessionHost
+import SessionProtocol
+import SystemPackage
+import Testing
+import Transport
+
+@testable import Gateway
+
+/// A front door with one loop, on a thread of its own, and a server behind it.
+final class GatewayUnderTest {
+    let address: SocketAddress
+    let server: TCPSocket
+    let serverAddress: SocketAddress
+    private let thread: LoopThread
+    private let door: LoopBound<FrontDoor>
+    /// Stands for the keeper, which reads nothing here.
+    private let keeper: Descriptor
+
+    init(allow: String? = nil) throws {
+        server = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
+        serverAddress = try server.localAddress()
+        let listener = Listener(try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)))
+        address = try listener.socket.localAddress()
+        let pair = try SocketPair(nonBlocking: true)
+        let channel = Handoff(EscrowChannel(owning: try pair.first.duplicate()))
+        keeper = pair.keepSecond()
+        var options = GatewayOptions(
+            listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)))
+        options.stateDirectory = "/nonexistent"
+        let made = Made()
+        let limits = ArenaLimits(capacity: 64 << 20)
+        thread = try EventLoop.start(name: "gateway", arena: limits) { [options] loop in
+            do {
+                guard let channel = channel.take() else { return }
+                let escrow = try EscrowClient(channel, on: loop) { _ in }
+                let pool = LoopPool(main: loop, maximum: 1, arenaLimits: limits)
+                let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+                let door = try FrontDoor(
+                    options, instance: GatewayUnderTest.instance, listeners: [listener], escrow: escrow, pool: pool,
+                    ledger: try SessionLedger(escrow: escrow), logger: logger)
+                made.set(LoopBound(door, on: loop))
+            } catch {
+                made.set(nil)
+            }
+        }
+        door = try #require(made.wait())
+    }
+
+    static let instance: UInt64 = 77
+
+    deinit {
+        thread.mailbox.post { $0.stop() }
+        thread.join()
+    }
+
+    /// Asks the front door something, on its loop.
+    func ask<Answer: Sendable>(_ question: @escaping @Sendable (FrontDoor) -> Answer) -> Answer? {
+        let answer = Slot<Answer>()
+        let door = door
+        thread.mailbox.post { answer.set(question(door.on($0))) }
+        return answer.wait()
+    }
+}
+
+private typealias Made = Slot<LoopBound<FrontDoor>>
+
+/// A value from another thread.
+private final class Slot<Value: Sendable>: @unchecked Sendable {
+    // Unchecked: `value` is written before and read after the semaphore, which orders the two.
+    private var value: Value?
+    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+    init() { sem_init(semaphore, 0, 0) }
+
+    deinit {
+        sem_destroy(semaphore)
+        semaphore.deallocate()
+    }
+
+    func set(_ value: Value?) {
+        self.value = value
+        sem_post(semaphore)
+    }
+
+    func wait() -> Value? {
+        while sem_wait(semaphore) != 0 {}
+        return value
+    }
+}
