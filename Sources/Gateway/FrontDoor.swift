@@ -23,6 +23,7 @@ final class FrontDoor {
     private let pool: LoopPool
     private let ledger: SessionLedger
     private let logger: Logger
+    private var strangers: StrangerLog
     private let instance: UInt64
     private var listeners: [Listener] = []
     private var greetings: [ObjectIdentifier: Greeting] = [:]
@@ -41,6 +42,7 @@ final class FrontDoor {
         self.pool = pool
         self.ledger = ledger
         self.logger = logger
+        strangers = StrangerLog(logger)
         loop = pool.main
         self.listeners = listeners
         for (index, listener) in self.listeners.enumerated() {
@@ -70,14 +72,13 @@ final class FrontDoor {
         guard let remote = try? socket.remoteAddress() else { return }
         guard remote.isLoopback || options.allowsPlain else {
             // A plain link must be wanted at both ends: whoever starts the gateway has to say so.
-            logger.warning(
-                "\(remote) turned away: links that leave this host are plain; start the gateway with --plain")
+            tell("turned away: links that leave this host are plain; start the gateway with --plain", of: remote)
             return
         }
         guard greetings.count < FrontDoor.maximumGreetings,
             greetingsByHost[remote.host, default: 0] < FrontDoor.maximumGreetingsPerAddress
         else {
-            logger.warning("\(remote) turned away: too many connections that have not opened or joined a session")
+            tell("turned away: too many connections that have not opened or joined a session", of: remote)
             return
         }
         do throws(Errno) {
@@ -86,9 +87,11 @@ final class FrontDoor {
             greetings[ObjectIdentifier(greeting)] = greeting
             greetingsByHost[remote.host, default: 0] += 1
         } catch {
-            logger.warning("\(remote) turned away: \(error)")
+            tell("turned away: \(error)", of: remote)
         }
     }
+
+    private func tell(_ text: String, of remote: SocketAddress) { strangers.note(text, from: remote, loop.now) }
 
     func forget(_ greeting: Greeting) {
         guard greetings.removeValue(forKey: ObjectIdentifier(greeting)) != nil else { return }
@@ -113,11 +116,11 @@ final class FrontDoor {
         }
         switch failure {
         case .closed: break
-        case .slow: logger.notice("\(remote): said nothing that counts within \(Greeting.limit.seconds) s; closed")
-        case .tls: logger.notice("\(remote): speaks TLS, and this gateway plain; closed")
-        case .notUSL: logger.notice("\(remote): does not speak USL; closed")
-        case .otherVersion: logger.notice("\(remote): speaks another version of USL, this gateway version 1; closed")
-        case .malformed(let error): logger.notice("\(remote): broke the protocol (\(error)); closed")
+        case .slow: tell("said nothing that counts within \(Greeting.limit.seconds) s; closed", of: remote)
+        case .tls: tell("speaks TLS, and this gateway plain; closed", of: remote)
+        case .notUSL: tell("does not speak USL; closed", of: remote)
+        case .otherVersion: tell("speaks another version of USL, this gateway version 1; closed", of: remote)
+        case .malformed(let error): tell("broke the protocol (\(error)); closed", of: remote)
         }
         if case .malformed = failure {
             greeting.dismiss(saying: RefusedMessage(code: .malformed, text: "not understood").encoded)
@@ -168,7 +171,7 @@ final class FrontDoor {
     private func openTarget(_ pending: PendingSession) {
         let asked = pending.open.destination.socketAddress
         guard let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) else {
-            logger.notice("\(pending.remote): \(asked) refused: no --allow has it")
+            tell("\(asked) refused: no --allow has it", of: pending.remote)
             if let first = pending.first {
                 refuse(first, .notAllowed, "the gateway does not allow \(asked); its --allow must have it")
             }
@@ -189,7 +192,7 @@ final class FrontDoor {
 
     private func fail(_ pending: PendingSession, _ error: Errno, _ target: SocketAddress) {
         registry.forget(pending.open.session)
-        logger.info("\(target): \(error)")
+        tell("\(target): \(error)", of: pending.remote)
         for greeting in pending.all { refuse(greeting, RefusedMessage.Code(error), "\(target): \(error)") }
     }
 

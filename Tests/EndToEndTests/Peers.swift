@@ -93,6 +93,17 @@ enum Peers {
         signal.pause()
         """#
 
+    /// A verified conversation that goes on until a file appears.
+    static let conversation = """
+        s = connect(7002)
+        exactly(s, 10)
+        rounds = 0
+        while not os.path.exists('/run/stop'):
+            pingpong(s, 20)
+            rounds += 20
+        say(rounds, 'verified')
+        """
+
     static let server = ["/usr/bin/python3", "-c", prelude + behaviours]
 
     /// A client that runs a script.

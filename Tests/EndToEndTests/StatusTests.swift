@@ -74,6 +74,28 @@ extension EndToEnd {
             }
         }
 
+        /// Seconds without any way to the gateway cost nothing but time.
+        @Test func aStreamOutlivesALongBreak() throws {
+            try UnderTest.with(.usl) { test in
+                let peers = try test.servePeers()
+                let talker = try test.client.start(test.prefix + Peers.client(Peers.conversation))
+                try sessions(test.client, satisfy: "sessions and sessions[0]['bytes']['received'] > 1000")
+                try test.lab.router.block(port: UnderTest.gatewayPort)
+                try test.client.resetLinks()
+                let threeSeconds = "time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() - 3))"
+                try sessions(
+                    test.client,
+                    satisfy: "sessions[0]['state'] == 'suspended' and sessions[0]['since'] <= \(threeSeconds)")
+                #expect(talker.ended == nil)
+                try test.lab.router.unblock()
+                try sessions(test.client, satisfy: "sessions[0]['state'] == 'active'")
+                try test.client.succeed(["touch", "/run/stop"])
+                let status = try talker.wait(.seconds(10))
+                #expect(status == .success, "\(talker.standardError)")
+                peers.terminate()
+            }
+        }
+
         /// Opening: the target does not answer.
         @Test func aSessionIsOpening() throws {
             try UnderTest.with(.usl) { test in
