@@ -71,6 +71,20 @@ struct FrontDoorTests {
         #expect(gateway.ask(\.liveSessions) == 0)
     }
 
+    /// Broadcast is refused by connect(2) itself, before the keeper's answer could have mattered.
+    @Test("a target that fails leaves nothing in escrow", arguments: ["127.0.0.1", "255.255.255.255"])
+    func escrowOfFailures(host: String) throws {
+        let gateway = try GatewayUnderTest(allow: "*:1-65535")
+        let port = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)).localAddress().port
+        let target = SocketAddress(host: try #require(SocketAddress.Host(numeric: host)), port: port)
+        let opener = try HandMadeOpener(gateway.address)
+        opener.say(try HandMadeSession(1, to: target).greeting)
+        #expect(try opener.hear()?.header.type == .refused)
+        // What the front door does behind its answer is done when it answers this.
+        _ = gateway.ask(\.liveSessions)
+        #expect(gateway.legsInEscrow() == 0)
+    }
+
     @Test("a connection has one OPEN")
     func secondOpen() throws {
         let gateway = try GatewayUnderTest()
@@ -134,9 +148,12 @@ struct FrontDoorTests {
     @Test("who comes back to a session that is over hears how it ended")
     func attachOver() throws {
         let (gateway, session, first) = try openSession()
+        #expect(gateway.legsInEscrow() == 1)
         first.say(FrameHeader(type: .abort).encodedBytes)
         #expect(try first.hear()?.code == GoneMessage.Reason.aborted.rawValue)
-        while gateway.ask(\.liveSessions) != 0 { usleep(100) }
+        let end = ContinuousClock.now + .seconds(10)
+        while gateway.ask(\.liveSessions) != 0, ContinuousClock.now < end { usleep(100) }
+        #expect(gateway.legsInEscrow() == 0)
         for greeting in [try session.attach(link: 1, epoch: 1), session.greeting] {
             let late = try HandMadeOpener(gateway.address)
             late.say(greeting)

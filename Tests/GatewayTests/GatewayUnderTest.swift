@@ -1,6 +1,5 @@
 import CLinux
 import Engine
-import Keeper
 import Kernel
 import Logging
 import SessionHost
@@ -10,6 +9,7 @@ import Testing
 import Transport
 
 @testable import Gateway
+@testable import Keeper
 
 /// A front door with one loop, on a thread of its own, and a server behind it.
 final class GatewayUnderTest {
@@ -52,6 +52,20 @@ final class GatewayUnderTest {
     }
 
     static let instance: UInt64 = 77
+
+    private var legs: Set<EscrowKey> = []
+
+    /// Legs that a keeper would hold now: put into escrow and not released.
+    func legsInEscrow() -> Int {
+        while let message = try? DescriptorPassing.receive(capacity: 512, over: keeper.number) {
+            switch WorkerMessage(message.bytes) {
+            case .hold(let key, .leg): legs.insert(key)
+            case .release(let key): legs.remove(key)
+            case .hold, .report, nil: break
+            }
+        }
+        return legs.count
+    }
 
     deinit {
         thread.mailbox.post { $0.stop() }
