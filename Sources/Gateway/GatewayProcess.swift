@@ -83,7 +83,9 @@ public final class GatewayProcess {
             if reports.isEmpty {
                 logger.notice("ending; no session is cut")
             } else {
-                logger.notice("ending; cuts \(reports.count == 1 ? "1 session" : "\(reports.count) sessions"), \(undelivered) bytes under way")
+                logger.notice(
+                    "ending; cuts \(reports.count == 1 ? "1 session" : "\(reports.count) sessions"), \(undelivered) bytes under way"
+                )
                 for report in reports {
                     let session = report.session
                     logger.notice(
