@@ -92,6 +92,13 @@ final class Agent {
             }
         }
 
+        /// Drops it, unless it has been opened meanwhile.
+        func giveUpOpening() {
+            withDriver { driver, _ in
+                if !driver.session.isOpen { driver.drop(saying: .ending) }
+            }
+        }
+
         /// Does something with its driver, on its loop, if it is still there.
         func withDriver(_ body: @escaping @Sendable (SessionDriver, EventLoop) -> Void) {
             place.mailbox.post { [id, place] loop in

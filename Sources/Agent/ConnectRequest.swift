@@ -295,9 +295,10 @@ extension ConnectRequest: EventHandler, TimerHandler {
         case (.grace, .opening):
             hold()
             if case .opening = stage { schedule(.budget, after: ConnectRequest.openBudget) }
-        case (.budget, .opening): session?.withDriver { driver, _ in driver.drop(saying: .ending) }
+        case (.budget, .opening): session?.giveUpOpening()
         case (.leg, .awaitingLeg):
             stage = .over
+            dropHeld()
             session?.withDriver { driver, _ in driver.abandonLeg() }
         case (.grace, _), (.budget, _), (.leg, _): break
         }

@@ -79,6 +79,6 @@ extension ForwardedConnection: TimerHandler {
         agent.notices.warn(
             "\(target): gateway \(gateway) could not be reached for \(ForwardedConnection.openBudget.seconds) s; the connection is reset"
         )
-        session?.withDriver { driver, _ in driver.drop(saying: .ending) }
+        session?.giveUpOpening()
     }
 }

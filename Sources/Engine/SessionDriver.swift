@@ -4,60 +4,6 @@ public import SessionProtocol
 import SystemPackage
 public import Transport
 
-/// Who made a session's driver, and wants to hear of it. Called on the session's loop.
-public protocol SessionOwner: AnyObject {
-    /// Opener: the acceptor has connected to its target, and the leg may be given.
-    func sessionOpened(_ driver: SessionDriver)
-    /// The session is over; its links may still be saying so.
-    func sessionEnded(_ driver: SessionDriver, _ ending: Ending)
-    /// The leg's socket is closed, by whichever way: an escrowed copy must be released now, or it stays half open.
-    func legClosed(_ driver: SessionDriver)
-    /// Everything of the driver is closed. It lets go of its owner behind this.
-    func driverFinished(_ driver: SessionDriver)
-    /// A link was lost, or a dial failed, and why; for messages to people.
-    func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure)
-    /// A fact that a successor of this process would need has changed: see ``SessionDriver/recoveryFacts``.
-    func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange)
-}
-
-/// What a ledger must be told at once, before the driver acts on it.
-public enum RecoveryChange: Sendable {
-    case epoch(Epoch)
-    /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
-    case opened
-    /// Its counters are those that positions are counted from: ``SessionDriver/legInfo``.
-    case legEstablished(escrowKey: UInt64)
-    /// The replay buffer has a new place: an offset in the arena of this label, and a size.
-    case ringMoved(arena: UInt64, offset: Int, size: Int)
-    /// Bytes below this position were taken from the application.
-    case taken(Position)
-    case finTaken
-    case finDelivered
-    case resetSeen
-    case abortDecided
-}
-
-/// Sizes that a driver works with, in bytes.
-public struct SessionBuffers: Sendable {
-    /// Largest replay buffer of one session.
-    public var replay: Int
-    /// Largest receive window of one session, for bytes that its application does not take; at least 64 KiB.
-    public var window: Int
-
-    public init(replay: Int = 16 << 20, window: Int = 16 << 20) {
-        self.replay = replay
-        self.window = window
-    }
-
-    /// What is promised to the peer is never more than can be held.
-    fileprivate func configuration(suspendLimit: Interval, seed: UInt64) -> SessionConfiguration {
-        var configuration = SessionConfiguration(
-            maximumWindow: UInt64(window), suspendLimit: suspendLimit, seed: seed)
-        configuration.window = min(configuration.window, configuration.maximumWindow)
-        return configuration
-    }
-}
-
 /// Drives one session on one event loop: its leg, its links, its rings and its timer.
 ///
 /// Every event ends in ``settle()``, which does what the session asks for until it asks for nothing.
@@ -390,29 +336,5 @@ extension SessionDriver: EventHandler {
             if link.isReadable { read(link) }
         }
         settle()
-    }
-}
-
-extension Destination {
-    /// The wire's form of an address.
-    init(_ address: SocketAddress) {
-        let bytes: [UInt8] =
-            switch address.host {
-            case .v4(let word): (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) }
-            case .v6(let high, let low, _):
-                (0..<16).map { UInt8(truncatingIfNeeded: ($0 < 8 ? high : low) >> (56 - 8 * ($0 % 8))) }
-            }
-        guard let destination = Destination(address: bytes, port: address.port) else {
-            preconditionFailure("an address has 4 or 16 bytes")
-        }
-        self = destination
-    }
-
-    /// The kernel's form.
-    public var socketAddress: SocketAddress {
-        let words = address.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        if address.count == 4 { return SocketAddress(host: .v4(UInt32(truncatingIfNeeded: words)), port: port) }
-        let low = address.suffix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        return SocketAddress(host: .v6(high: words, low: low, scope: 0), port: port)
     }
 }

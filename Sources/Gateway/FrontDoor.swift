@@ -14,6 +14,9 @@ final class FrontDoor {
     static let maximumGreetings = 4096
     /// The same, from one address.
     static let maximumGreetingsPerAddress = 256
+    /// Connections accepted in a row, and the pause behind them: a flood of them must not keep the loop.
+    private static let acceptsPerTurn = 256
+    private static let breath = Interval.milliseconds(1)
     /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
     private static let acceptRetry = Interval.milliseconds(100)
 
@@ -57,15 +60,25 @@ final class FrontDoor {
 
     private func accept(from listener: Listener) {
         do throws(Errno) {
-            while let socket = try listener.socket.accept() { greet(socket) }
-            isOutOfDescriptors = false
+            for _ in 0..<FrontDoor.acceptsPerTurn {
+                guard let socket = try listener.socket.accept() else {
+                    isOutOfDescriptors = false
+                    return
+                }
+                greet(socket)
+            }
+            tryAgain(after: FrontDoor.breath)
         } catch {
             if !isOutOfDescriptors {
                 logger.warning("cannot accept connections: \(error); raise the limit on open files (ulimit -n)")
             }
             isOutOfDescriptors = true
-            if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + FrontDoor.acceptRetry) }
+            tryAgain(after: FrontDoor.acceptRetry)
         }
+    }
+
+    private func tryAgain(after pause: Interval) {
+        if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + pause) }
     }
 
     private func greet(_ socket: consuming TCPSocket) {
@@ -244,36 +257,6 @@ extension FrontDoor: EventHandler, TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
         for listener in listeners { accept(from: listener) }
-    }
-}
-
-/// What a session needs to begin on its own loop.
-struct NewSession: ~Copyable, Sendable {
-    let id: SessionID
-    let key: ResumeKey
-    let instance: UInt64
-    let opened: [UInt8]
-    let target: SocketAddress
-    let socket: TCPSocket
-    let first: AcceptedLink?
-    let suspendLimit: Interval
-    let escrowKey: EscrowKey
-    let journal: SessionJournal
-
-    consuming func begin(on loop: EventLoop, table: SessionTable, main: LoopMailbox, door: LoopBound<FrontDoor>) {
-        let owner = GatewaySession(escrowKey: escrowKey, table: table, main: main, door: door, journal: journal)
-        let id = id
-        do {
-            let driver = try SessionDriver.accept(
-                id, key: key, instance: instance, opened: opened, destination: target, leg: socket,
-                escrowKey: escrowKey.value, first: first,
-                suspendLimit: suspendLimit, buffers: SessionBuffers(), on: loop, owner: owner)
-            table.add(SessionEntry(driver: driver, program: nil, owner: owner))
-        } catch {
-            // No memory to watch the leg: it was reset and taken out of escrow, and the opener will be told.
-            let gone = GoneMessage(reason: .exhausted, instance: instance, positions: nil)
-            main.post { door.on($0).sessionEnded(id, gone) }
-        }
     }
 }
 

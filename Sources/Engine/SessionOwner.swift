@@ -1,0 +1,34 @@
+public import SessionProtocol
+
+/// Who made a session's driver, and wants to hear of it. Called on the session's loop.
+public protocol SessionOwner: AnyObject {
+    /// Opener: the acceptor has connected to its target, and the leg may be given.
+    func sessionOpened(_ driver: SessionDriver)
+    /// The session is over; its links may still be saying so.
+    func sessionEnded(_ driver: SessionDriver, _ ending: Ending)
+    /// The leg's socket is closed, by whichever way: an escrowed copy must be released now, or it stays half open.
+    func legClosed(_ driver: SessionDriver)
+    /// Everything of the driver is closed. It lets go of its owner behind this.
+    func driverFinished(_ driver: SessionDriver)
+    /// A link was lost, or a dial failed, and why; for messages to people.
+    func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure)
+    /// A fact that a successor of this process would need has changed: see ``SessionDriver/recoveryFacts``.
+    func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange)
+}
+
+/// What a ledger must be told at once, before the driver acts on it.
+public enum RecoveryChange: Sendable {
+    case epoch(Epoch)
+    /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
+    case opened
+    /// Its counters are those that positions are counted from: ``SessionDriver/legInfo``.
+    case legEstablished(escrowKey: UInt64)
+    /// The replay buffer has a new place: an offset in the arena of this label, and a size.
+    case ringMoved(arena: UInt64, offset: Int, size: Int)
+    /// Bytes below this position were taken from the application.
+    case taken(Position)
+    case finTaken
+    case finDelivered
+    case resetSeen
+    case abortDecided
+}
