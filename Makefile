@@ -4,17 +4,18 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 FIRST ?= 1
 SEEDS ?= 1000000
+RUNS ?= 50000
 SECONDS ?= 20
 
 tree := $(CURDIR)/.build/usl
 # The command with a Swift runtime inside and the libraries in Embedded Swift do not mix in one build.
 embedded := .build-embedded
-sources := Sources Tests Package.swift
+sources := Sources Tests Fuzz Package.swift
 
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo test test-all bench simulate install format lint clean
+.PHONY: build demo test test-all bench simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -33,6 +34,7 @@ test: lint build
 	@scripts/setup test
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip EndToEndTests
+	scripts/fuzz
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests
 
 # More: many simulated schedules, and minutes under tcpkill.
@@ -42,6 +44,10 @@ test-all: test simulate
 simulate:
 	@scripts/setup build
 	$(SWIFT) run -c release usl-simulate --first $(FIRST) --seeds $(SEEDS)
+
+fuzz:
+	@scripts/setup build
+	scripts/fuzz $(RUNS)
 
 bench: build
 	@scripts/setup bench

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Simulation
 
 @main
@@ -64,6 +65,8 @@ struct SimulateCommand: AsyncParsableCommand {
                 if clock.now - reported > .seconds(5), next < end {
                     reported = clock.now
                     print(totals.line(after: clock.now - start))
+                    // A long run's output may go to a file that somebody follows.
+                    fflush(nil)
                 }
             }
         }
