@@ -49,7 +49,13 @@ public final class ControlServer {
     fileprivate func received(_ client: ControlClient, _ request: ControlRequest, _ socket: consuming Descriptor?) {
         switch request {
         case .connect(let address, let blocking):
-            guard let connection = client.leave(), let socket, let agent else { return }
+            guard let connection = client.leave(), let agent else { return }
+            guard let socket else {
+                // This process has no descriptor left for it (unix(7), SCM_RIGHTS). Without an answer, the application would
+                // connect past its gateway.
+                _ = try? connection.send(.refused(EMFILE))
+                return
+            }
             agent.connect(connection, address, blocking, socket)
         case .peerName(let cookie):
             let answer = agent?.peerName(cookie).map { ControlResponse.asked($0) } ?? .notMine
