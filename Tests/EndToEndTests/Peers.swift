@@ -97,6 +97,7 @@ enum Peers {
     static let conversation = """
         s = connect(7002)
         exactly(s, 10)
+        say('talking')
         rounds = 0
         while not os.path.exists('/run/stop'):
             pingpong(s, 20)

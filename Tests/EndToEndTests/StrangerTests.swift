@@ -48,12 +48,15 @@ extension EndToEnd {
             try UnderTest.with(.usl) { test in
                 let peers = try test.servePeers()
                 let talker = try test.client.start(test.prefix + Peers.client(Peers.conversation))
+                try talker.waitForOutput("talking")
                 try test.client.succeed(
                     Peers.client(Self.strangers, [test.server.address]), within: .seconds(40))
                 try test.client.succeed(["touch", "/run/stop"])
                 let status = try talker.wait(.seconds(10))
                 #expect(status == .success, "\(talker.standardError)")
-                #expect(talker.standardOutput.hasSuffix(" verified\n") && talker.standardError == "")
+                #expect(
+                    talker.standardOutput.hasSuffix(" verified\n") && talker.standardError == "",
+                    "\(talker.standardError)")
                 peers.terminate()
             }
         }
