@@ -2,6 +2,7 @@ import DequeModule
 public import Engine
 public import Keeper
 import Kernel
+import SessionProtocol
 public import SystemPackage
 
 /// The worker's connection to its keeper, on the main loop. What the keeper cannot take yet waits here.
@@ -13,11 +14,16 @@ public final class EscrowClient {
         case delivered(lost: UInt64)
     }
 
+    /// How often to try again, besides whenever the keeper has read: the limit on descriptors in flight counts those of
+    /// all processes of a user (unix(7)), and no event tells that another's have arrived.
+    private static let retryPeriod = Interval.milliseconds(20)
+
     private let channel: EscrowChannel
     private let loop: EventLoop
     private var backlog: Deque<Waiting> = []
     private var lastKey: UInt64 = 0
     private var registration: Registration?
+    private var retryTimer: TimerToken?
     /// What the keeper says; nil when it has died.
     private let receive: (KeeperMessage?) -> Void
 
@@ -69,6 +75,7 @@ public final class EscrowClient {
                 case .delivered(let lost): try channel.reportDelivered(lost: lost)
                 }
             } catch .wouldBlock {
+                if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + EscrowClient.retryPeriod) }
                 return
             } catch {
                 // The keeper has died. What is here lives on without escrow until this process ends too.
@@ -79,7 +86,12 @@ public final class EscrowClient {
     }
 }
 
-extension EscrowClient: EventHandler {
+extension EscrowClient: EventHandler, TimerHandler {
+    public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        retryTimer = nil
+        drain()
+    }
+
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         drain()
         while true {

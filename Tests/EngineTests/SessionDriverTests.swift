@@ -51,6 +51,35 @@ struct SessionDriverTests {
         #expect(loop.arena.bytesInUse == 0)
     }
 
+    /// Short streams, so that every end, of a direction and of the session, meets a fault soon.
+    @Test("a path that is cut, stalled and released at random changes nothing", arguments: [1, 2, 3] as [UInt64])
+    func chaos(seed: UInt64) throws {
+        let loop = try makeLoop()
+        var random = SeededRandom(seed: seed)
+        let sessions = try (1...24).map { id in
+            try TestSession(
+                on: (loop, loop), near: randomBytes(Int.random(in: 0..<60_000, using: &random), seed: seed << 8 + id),
+                far: randomBytes(Int.random(in: 0..<60_000, using: &random), seed: seed << 16 + id), id: id)
+        }
+        for session in sessions { session.path.chunk = 400 }
+        let calm = ContinuousClock.now + .seconds(2)
+        try run(sessions) {
+            let isCalm = ContinuousClock.now >= calm
+            for session in sessions {
+                switch isCalm ? 3 : Int.random(in: 0..<40, using: &random) {
+                case 0, 1: session.path.cut()
+                case 2: session.path.isStalled = true
+                case 3, 4, 5: session.path.isStalled = false
+                default: break
+                }
+            }
+            return sessions.allSatisfy(\.isOver)
+        }
+        for session in sessions { expectFinished(session) }
+        #expect(sessions.reduce(0) { $0 + $1.path.accepted } > 3 * sessions.count, "hardly anything was cut")
+        #expect(loop.arena.bytesInUse == 0)
+    }
+
     @Test("a path that stalls holds the bytes up, and loses none")
     func stall() throws {
         let loop = try makeLoop()

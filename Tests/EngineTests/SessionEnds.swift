@@ -14,9 +14,14 @@ final class RecordingOwner: SessionOwner {
     private(set) var isFinished = false
     private(set) var failures: [LinkFailure] = []
     private(set) var ringMoves = 0
+    /// What is said of the session once it is over.
+    private(set) var epitaph: GoneMessage?
 
     func sessionOpened(_ driver: SessionDriver) { isOpened = true }
-    func sessionEnded(_ driver: SessionDriver, _ ending: Ending) { endings.append(ending) }
+    func sessionEnded(_ driver: SessionDriver, _ ending: Ending) {
+        endings.append(ending)
+        epitaph = driver.session.epitaph
+    }
     func legClosed(_ driver: SessionDriver) { legsClosed += 1 }
     func driverFinished(_ driver: SessionDriver) { isFinished = true }
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { failures.append(failure) }
@@ -74,7 +79,9 @@ final class TestAcceptor {
                     let link = AcceptedLink(
                         socket: current.socket, remote: address, decoder: current.decoder,
                         unread: [UInt8](room[cursor..<count]))
-                    if header.type == .attach {
+                    if let epitaph = owner.epitaph {
+                        LastWords.say(epitaph.encoded, over: link.intoSocket(), on: loop)
+                    } else if header.type == .attach {
                         driver?.join(try AttachClaim.decode(header, payload), over: link)
                     } else {
                         try open(try OpenMessage(payload: payload), header.encodedBytes + payload, link)

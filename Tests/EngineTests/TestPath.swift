@@ -27,6 +27,8 @@ final class TestPath {
     var cuts: [Int]
     /// Nothing passes, and nothing is read.
     var isStalled = false
+    /// Most that passes at a time.
+    var chunk = 32 << 10
     private(set) var accepted = 0
     private let listener: TCPSocket
     private let target: SocketAddress
@@ -77,7 +79,7 @@ final class TestPath {
         _ moved: inout Bool
     ) -> Bool {
         if connection.queues[direction].isEmpty, !connection.ends[direction] {
-            var room = [UInt8](repeating: 0, count: 32 << 10)
+            var room = [UInt8](repeating: 0, count: chunk)
             switch room.withUnsafeMutableBytes({ from.receive(into: $0) }) {
             case .bytes(let count):
                 let passed = min(count, connection.allowance)

@@ -61,11 +61,11 @@ final class TestSession {
     var isOver: Bool { owner.isFinished && acceptor.owner.isFinished }
 }
 
-/// Turns the sessions until the condition holds, at most 20 s.
+/// Turns the sessions until the condition holds, at most 60 s.
 func run(
     _ sessions: [TestSession], sourceLocation: SourceLocation = #_sourceLocation, until condition: () -> Bool
 ) throws {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(60)
     while !condition() {
         guard ContinuousClock.now < end else {
             Issue.record("did not come to pass", sourceLocation: sourceLocation)
