@@ -78,8 +78,9 @@ struct Sender: Sendable {
                 resend.remove(end..<end + 1)
                 return .fin(end)
             }
+            // A peer that has attached may have taken back what it had promised.
+            guard range.lowerBound < limit else { return nil }
             let bytes = range.lowerBound..<min(range.upperBound, end, range.lowerBound + UInt64(maximum), limit)
-            guard range.lowerBound < limit, !bytes.isEmpty else { return nil }
             resend.remove(bytes)
             return .bytes(bytes)
         }
