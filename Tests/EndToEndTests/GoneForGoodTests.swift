@@ -63,7 +63,7 @@ extension EndToEnd {
         @Test func anotherGatewayIsStartedInstead() throws {
             let (client, _) = try reset(["--suspend", "1s"]) { test, process in
                 process.killGroup()
-                _ = try test.startGateway(["--state", "/run/another"])
+                _ = try test.startGateway(state: "/run/another")
             }
             #expect(client.standardError.contains("no link for longer than the suspend limit"))
         }

@@ -17,8 +17,9 @@ extension UnderTest {
     }
 
     /// Starts a gateway on the server and waits until it listens.
-    func startGateway(_ options: [String] = [], allow: String = "*:1-65535") throws -> LabProcess {
-        let gateway = try server.start([try Self.usl(), "gateway", "--plain", "--allow", allow] + options)
+    func startGateway(allow: String = "*:1-65535", state: String = "/run/state") throws -> LabProcess {
+        let gateway = try server.start(
+            [try Self.usl(), "gateway", "--plain", "--allow", allow, "--state", state])
         try server.waitForListener(port: Self.gatewayPort)
         return gateway
     }
