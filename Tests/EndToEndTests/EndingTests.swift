@@ -47,6 +47,11 @@ extension EndToEnd {
                 try test.check(
                     """
                     assert rest(connect(7001)) == (b'', 'EOF')
+                    s = connect(7001)
+                    try:
+                        while True: s.send(MEBIBYTE[:4096])
+                    except OSError as error:
+                        assert error.errno in (errno.ECONNRESET, errno.EPIPE), error
                     s = connect(7002)
                     assert exactly(s, 10) == b'220 ready\\n'
                     pingpong(s, 20)

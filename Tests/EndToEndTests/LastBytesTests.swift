@@ -50,6 +50,36 @@ extension EndToEnd {
             }
         }
 
+        /// Without a network there is nothing to do but wait.
+        @Test func areDeliveredWhenTheNetworkIsBack() throws {
+            try UnderTest.withoutGateway { test in
+                let server = try test.servePeers()
+                _ = try test.startGateway()
+                let client = try test.client.start(
+                    test.prefix
+                        + Peers.client(
+                            """
+                            s = connect(7006)
+                            exactly(s, 1)
+                            say('talking')
+                            eventually(lambda: os.path.exists('/run/go'))
+                            s.sendall(b'the last bytes')
+                            sys.exit(3)
+                            """))
+                try client.waitForOutput("talking")
+                try test.lab.router.block(port: UnderTest.gatewayPort)
+                try test.client.resetLinks()
+                try test.client.succeed(["touch", "/run/go"])
+                try client.waitForOutput("usl: waiting for 14 bytes to reach ")
+                #expect(server.standardOutput == "serving\n")
+                try test.lab.router.unblock()
+                let status = try client.wait(.seconds(5))
+                #expect(status == .exited(3))
+                try server.waitForOutput("7006 14 ")
+                #expect(server.standardOutput.hasSuffix("EOF\n"))
+            }
+        }
+
         /// A gateway that goes takes them with it.
         @Test func mayBeLost() throws {
             try withHaste { test, gateway, server, client in
