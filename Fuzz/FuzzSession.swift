@@ -204,7 +204,10 @@ private struct SessionRun {
         require(Set(session.links.map { $0.number }).count == session.links.count)
         require(session.links.allSatisfy { $0.handshake.count <= 4 }, "answers pile up")
         require(session.links.filter { $0.state == .current }.count <= 1)
-        require(session.sender.resend.count <= session.sender.next - session.sender.acknowledged)
+        require(
+            session.sender.resend.ranges.allSatisfy {
+                $0.lowerBound >= session.sender.acknowledged && $0.upperBound <= session.sender.next
+            })
         require(session.isOver == hasEnded)
         if hasEnded { require(session.links.allSatisfy { $0.state == .leaving }) }
         if session.role == .opener, !session.isOver {

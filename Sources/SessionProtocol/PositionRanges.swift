@@ -4,7 +4,6 @@ struct PositionRanges: Equatable, Sendable {
 
     var isEmpty: Bool { ranges.isEmpty }
     var first: Range<Position>? { ranges.first }
-    var count: UInt64 { ranges.reduce(0) { $0 + ($1.upperBound - $1.lowerBound) } }
 
     /// Adds a range. Appending behind the last one, the only case while nothing is lost, costs O(1).
     mutating func insert(_ range: Range<Position>) {

@@ -19,7 +19,6 @@ struct Sender: Sendable {
 
     /// The end of this direction, FIN included.
     var endWithFin: Position { isFinished ? end + 1 : end }
-    var hasUnacknowledged: Bool { acknowledged < endWithFin }
     /// The peer has everything and knows that it is everything.
     var isDone: Bool { isFinished && acknowledged == end + 1 }
 
@@ -95,11 +94,5 @@ struct Sender: Sendable {
             return .fin(end)
         }
         return nil
-    }
-
-    /// Something could be sent if a link took it.
-    var hasSegment: Bool {
-        if let range = resend.first { return range.lowerBound == end || range.lowerBound < limit }
-        return next < end ? next < limit : isFinished && next == end
     }
 }

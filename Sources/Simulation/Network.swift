@@ -150,7 +150,9 @@ extension World {
             let isSilent = random.chance(scenario.faults.silence)
             let delay = isSilent ? random.interval(upTo: .seconds(20)) : random.interval(upTo: .milliseconds(100))
             // All of it is known five seconds after the faults have ended.
-            let learns = min(now + delay, max(now, Instant(nanoseconds: 0) + scenario.faults.healsAfter + .seconds(5)))
+            let limit = max(now, Instant(nanoseconds: 0) + scenario.faults.healsAfter + .seconds(5))
+            // What is late arrives before that, or it would not arrive at all.
+            let learns = min(max(now, connections[id].pipes[role.other.index].heldUntil) + delay, limit)
             schedule.add(.end(id, at: role, random.chance(0.5) ? .closed : .socket(104)), at: learns)
         }
         trace.note("connection \(id) is cut\(survivor.map { "; what the \($0) sends still arrives" } ?? "")")

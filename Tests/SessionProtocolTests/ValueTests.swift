@@ -25,7 +25,7 @@ import Testing
                 model = model.filter { $0 >= position }
             }
             #expect(Set(ranges.ranges.flatMap { Array($0) }) == model)
-            #expect(ranges.count == UInt64(model.count) && ranges.isEmpty == model.isEmpty)
+            #expect(ranges.isEmpty == model.isEmpty)
             #expect(ranges.first?.lowerBound == model.min())
             let isNormal = zip(ranges.ranges, ranges.ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
             #expect(isNormal && ranges.ranges.allSatisfy { !$0.isEmpty })
