@@ -58,6 +58,9 @@ final class Agent {
             probing[place, default: []].append(decided)
             guard isFirst else { return }
             GatewayProbe.start(place, on: loop) { [self] finding in
+                if finding != .gateway, detected.lastFinding(for: place) == .gateway {
+                    notices.warn("the gateway at \(place) does not answer any more; connected directly")
+                }
                 detected.note(finding == .gateway ? .gateway : .ordinary, for: place, now: loop.now.nanoseconds)
                 if finding == .stranger {
                     notices.warn("\(place) is no USL gateway, though something listens there; connected directly")

@@ -23,6 +23,9 @@ public struct DetectionCache<Destination: Hashable & Sendable>: Sendable {
         return entry.finding
     }
 
+    /// What was found last, however long ago: a gateway that is gone is worth a word.
+    public func lastFinding(for destination: Destination) -> Finding? { findings[destination]?.finding }
+
     public mutating func note(_ finding: Finding, for destination: Destination, now: UInt64) {
         if findings.count >= Self.maximum { findings = findings.filter { $0.value.until > now } }
         if findings.count >= Self.maximum { findings.removeAll(keepingCapacity: true) }

@@ -43,6 +43,7 @@ struct ProjectRulesTests {
         "DequeModule": ["Engine", "SessionHost", "Gateway"],
         "Logging": ["SessionHost", "Agent", "Gateway", "usl"],
         "ArgumentParser": ["SimulateCommand", "usl"],
+        "Glibc": ["SimulateCommand"],
     ]
 
     let tree = SourceTree()

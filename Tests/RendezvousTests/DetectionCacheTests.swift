@@ -19,6 +19,16 @@ struct DetectionCacheTests {
         #expect(cache.finding(for: "a", now: 5 + lifetime) == .gateway)
     }
 
+    @Test("what was found last is remembered beyond its lifetime")
+    func remembersTheLastFinding() {
+        var cache = DetectionCache<Int>()
+        #expect(cache.lastFinding(for: 1) == nil)
+        cache.note(.gateway, for: 1, now: 0)
+        let later = DetectionCache<Int>.lifetime + 1
+        #expect(cache.finding(for: 1, now: later) == nil)
+        #expect(cache.lastFinding(for: 1) == .gateway)
+    }
+
     @Test("a full cache makes room: first of what no longer holds")
     func bounded() {
         var cache = DetectionCache<Int>()
