@@ -154,6 +154,22 @@ import Testing
         #expect(pair.sent.filter { $0.header.type == .abort }.count == 2)
     }
 
+    /// An opener has answered ABORT, but nobody knows: it dials until it has heard the acceptor's GONE.
+    @Test func rule8OpenerDialsUntilItHasTheAnswer() {
+        var pair = Pair()
+        pair.acceptor?.session.applicationReset(code: 0, pair.now)
+        guard case .header(let abort) = pair.acceptor?.session.nextFrame(on: 0, pair.now, maximumData: 1) else {
+            Issue.record("no ABORT")
+            return
+        }
+        pair.receive(abort.encodedBytes, at: .opener, 0)
+        pair.silence()
+        pair.exchange()
+        #expect(pair.opener.isReset && pair.opener.ending == nil && pair.opener.session.state == .closing)
+        pair.reconnect()
+        #expect(pair.opener.ending == .abortedByPeer && pair.acceptor?.ending == .abortedHere)
+    }
+
     @Test func rule8BothAbort() {
         var pair = Pair()
         pair.silence()

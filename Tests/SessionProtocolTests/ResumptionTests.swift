@@ -186,6 +186,33 @@ import Testing
         #expect(pair.acceptor?.delivered.count == 5)
     }
 
+    /// What the old link carries is not sent again while it may still arrive; when the old link leaves, it is.
+    @Test func rule2CarriedBytesWaitForTheirLink() throws {
+        var pair = Pair()
+        pair.silence()
+        pair.write(.acceptor, 100)
+        let frame = Samples.sealed(Samples.claim(.opener, link: 9, epoch: 1))
+        _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
+        #expect(pair.acceptor?.session.nextFrame(on: 0, pair.now, maximumData: 1_000) == nil)
+        #expect(pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1_000) == nil)
+        for (number, type) in [(0, FrameType.leave), (9, .ack)] as [(LinkNumber, FrameType)] {
+            var cursor = 0
+            let bytes = FrameHeader(type: type).encodedBytes
+            _ = pair.acceptor?.session.receive(on: number, bytes.span.bytes, &cursor, pair.now)
+        }
+        guard case .data(_, 0..<100) = pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1_000) else {
+            Issue.record("the bytes of the link that left are lost")
+            return
+        }
+    }
+
+    @Test func rule2AcknowledgedBytesAreCarriedByNobody() {
+        var pair = Pair()
+        pair.write(.opener, 20_000)
+        #expect(pair.opener.session.acknowledged == 20_000)
+        #expect(pair.opener.session.links.allSatisfy { $0.carried.isEmpty })
+    }
+
     /// The last acknowledgement has left on a link that was dead already: it must be said again on the next one.
     @Test func rule6TheLinkThatBecomesCurrentRepeatsTheAcknowledgement() {
         var pair = Pair()
@@ -198,6 +225,25 @@ import Testing
         pair.opener.session.networkChanged(pair.now)
         pair.read(.acceptor)
         #expect(pair.opener.session.acknowledged == 65_536)
+    }
+
+    @Test func rule6AnAcceptorSpeaksWhenALinkBecomesCurrent() throws {
+        var pair = Pair()
+        pair.acceptor?.reads = false
+        pair.write(.opener, 30_000)
+        let frame = Samples.sealed(Samples.claim(.opener, link: 9, epoch: 1))
+        _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
+        pair.silence()
+        pair.read(.acceptor)
+        #expect(pair.sent.last?.on == 0 && pair.sent.last?.header.acknowledged == 30_000)
+        var cursor = 0
+        let first = FrameHeader(type: .ack).encodedBytes
+        _ = pair.acceptor?.session.receive(on: 9, first.span.bytes, &cursor, pair.now)
+        guard case .header(let header) = pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1) else {
+            Issue.record("nothing is said")
+            return
+        }
+        #expect(header.type == .ack && header.acknowledged == 30_000)
     }
 
     @Test func anAcceptorHoldsABoundedNumberOfLinks() throws {
