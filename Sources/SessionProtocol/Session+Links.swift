@@ -155,7 +155,8 @@ extension Session {
     /// with a newer epoch stays: the frame that makes this one current has come late, and the newer one's will come.
     mutating func makeCurrent(_ index: Int, _ now: Instant) {
         for other in links.indices where other != index && links[other].hasJoined {
-            if role == .acceptor, links[other].epoch > links[index].epoch { continue }
+            let isNewer = links[other].state == .joined && links[other].epoch > links[index].epoch
+            if role == .acceptor, isNewer { continue }
             sender.requeue(links[other].carried)
             links[other].carried = PositionRanges()
             links[other].state = role == .opener ? .leaving : .retiring

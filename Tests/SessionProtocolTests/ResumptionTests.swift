@@ -148,6 +148,19 @@ import Testing
         #expect(pair.acceptor?.session.linkState(8) == "leaving")
     }
 
+    /// Epochs may be accepted out of order; whichever link the opener speaks on last is the current one, alone.
+    @Test func rule6OneLinkIsCurrent() throws {
+        var pair = Pair()
+        for number in [9, 8] as [LinkNumber] {
+            let frame = Samples.sealed(Samples.claim(.opener, link: number, epoch: Epoch(number)))
+            _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
+            var cursor = 0
+            let ack = FrameHeader(type: .ack).encodedBytes
+            _ = pair.acceptor?.session.receive(on: number, ack.span.bytes, &cursor, pair.now)
+        }
+        #expect(pair.acceptor?.session.linkState(8) == "current" && pair.acceptor?.session.linkState(9) == "leaving")
+    }
+
     @Test func rule6LEAVEIsNoFirstFrame() throws {
         var pair = Pair()
         let frame = Samples.sealed(Samples.claim(.opener, link: 9, epoch: 5))
