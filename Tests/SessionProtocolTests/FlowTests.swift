@@ -79,6 +79,20 @@ import Testing
         #expect(pair.opener.session.state == .active && pair.acceptor?.session.state == .active)
     }
 
+    /// A session that moves nothing is not punished for resets that are far apart; for a link that dies at once it is.
+    @Test func idleSessionDialsAtOnce() {
+        var pair = Pair()
+        for _ in 0..<5 {
+            pair.wait(.seconds(2))
+            pair.cut()
+            #expect(pair.opener.session.hasLink)
+        }
+        pair.cut()
+        #expect(!pair.opener.session.hasLink)
+        pair.wait(.milliseconds(60))
+        #expect(pair.opener.session.hasLink)
+    }
+
     @Test func suspensionIsLimited() {
         var pair = Pair(suspendLimit: .seconds(60))
         pair.hasPath = false
