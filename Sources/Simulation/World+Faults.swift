@@ -85,10 +85,11 @@ extension World {
         }
     }
 
-    /// One byte changed: an epoch, a position, the session, the proof, a length.
+    /// One byte changed: an epoch, a position, the session, the proof, a length. Not the type: OPENED made GONE has no
+    /// proof and the right instance, which only TLS keeps from one who has read it.
     private func altered(_ frame: [UInt8]) -> [UInt8] {
         var frame = frame
-        frame[random.below(frame.count)] ^= UInt8(1 << random.below(8))
+        frame[1 + random.below(frame.count - 1)] ^= UInt8(1 << random.below(8))
         return frame
     }
 
