@@ -84,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "usl",
             dependencies: [
-                "Agent", "Gateway", "NetworkLab",
+                "Agent", "Gateway", "NetworkLab", "SessionHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -13,14 +13,14 @@ public enum StatusJSON {
     private static func encode(_ report: ProgramReport) -> String {
         let session = report.session
         let fields: [(String, String)] = [
-            ("id", quoted(session.id.hex)),
-            ("role", quoted(session.role == .opener ? "agent" : "gateway")),
-            ("program", report.program.map(quoted) ?? "null"),
-            ("peer", session.peer.map { quoted($0.description) } ?? "null"),
-            ("destination", quoted(session.destination.description)),
-            ("state", quoted(session.state.rawValue)),
-            ("reason", session.reason.map(quoted) ?? "null"),
-            ("since", quoted(timestamp(session.since))),
+            ("id", JSONText.quoted(session.id.hex)),
+            ("role", JSONText.quoted(session.role == .opener ? "agent" : "gateway")),
+            ("program", report.program.map(JSONText.quoted) ?? "null"),
+            ("peer", session.peer.map { JSONText.quoted($0.description) } ?? "null"),
+            ("destination", JSONText.quoted(session.destination.description)),
+            ("state", JSONText.quoted(session.state.rawValue)),
+            ("reason", session.reason.map(JSONText.quoted) ?? "null"),
+            ("since", JSONText.quoted(timestamp(session.since))),
             ("bytes", object([("sent", "\(session.sent)"), ("received", "\(session.received)")])),
             ("replay", object([("bytes", "\(session.replayBytes)"), ("limit", "\(session.replayLimit)")])),
             ("links", "[" + session.links.map(encode).joined(separator: ",") + "]"),
@@ -31,11 +31,11 @@ public enum StatusJSON {
 
     private static func encode(_ link: SessionReport.LinkReport) -> String {
         object([
-            ("local", link.local.map { quoted($0.description) } ?? "null"),
-            ("remote", quoted(link.remote.description)),
-            ("state", quoted(link.state)),
+            ("local", link.local.map { JSONText.quoted($0.description) } ?? "null"),
+            ("remote", JSONText.quoted(link.remote.description)),
+            ("state", JSONText.quoted(link.state)),
             ("rtt_ms", link.roundTrip.map(milliseconds) ?? "null"),
-            ("transport", quoted("tcp")),
+            ("transport", JSONText.quoted("tcp")),
         ])
     }
 
@@ -61,21 +61,5 @@ public enum StatusJSON {
         }
         return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2)
             + "T" + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2) + "Z"
-    }
-
-    /// A JSON string (RFC 8259, section 7).
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

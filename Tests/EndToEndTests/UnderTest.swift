@@ -43,7 +43,9 @@ struct UnderTest {
         let usl = try mode == .bare ? "" : Self.usl()
         try Lab.with(hosts: ["client", "server"], rate: rate) { lab in
             guard mode != .bare else { return try body(UnderTest(lab: lab, mode: mode, prefix: [])) }
-            let gateway = try lab["server"].start([usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:1-65535"])
+            let gateway = try lab["server"].start([
+                usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:1-65535",
+            ])
             try lab["server"].waitForListener(port: gatewayPort)
             let attack = try mode == .attacked ? lab.attack(kind) : nil
             let address = overIPv6 ? "[\(lab["server"].address6)]" : lab["server"].address
