@@ -38,6 +38,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -45,6 +46,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 
 // Socket options that Debian 12's headers lack (include/uapi/linux/tcp.h, asm-generic/socket.h).
@@ -84,6 +87,9 @@ static inline int usl_getsockname(int fd, struct sockaddr *address, socklen_t *l
 static inline int usl_accept(int fd, int flags) { return accept4(fd, NULL, NULL, flags); }
 static inline int usl_accept_from(int fd, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(fd, address, length, flags);
+}
+static inline ssize_t usl_recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address, socklen_t *length) {
+    return recvfrom(fd, buffer, size, flags, address, length);
 }
 
 // Variadic calls.
