@@ -12,9 +12,9 @@ public struct TCPSocket: ~Copyable, Sendable {
     /// A new socket that is neither bound nor connected.
     ///
     /// - Parameter family: `AF_INET` or `AF_INET6`.
-    public init(family: Int32) throws(Errno) {
+    public init(family: Int32, transport: LinkTransport = .tcp) throws(Errno) {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        descriptor = Descriptor(owning: try check(socket(family, type, Int32(IPPROTO_TCP))))
+        descriptor = Descriptor(owning: try check(socket(family, type, transport.protocolNumber)))
     }
 
     /// Takes over a TCP socket that is already non-blocking.
@@ -28,16 +28,29 @@ public struct TCPSocket: ~Copyable, Sendable {
     /// Starts to connect a new socket and returns at once; `finishConnect` tells the end.
     ///
     /// - Parameters:
-    ///   - source: the address to connect from; port 0 leaves the choice of port to the kernel.
+    ///   - source: where to connect from.
     ///   - profile: options to set before the SYN leaves, since some of them decide what it offers.
     public static func dial(
-        _ destination: SocketAddress, from source: SocketAddress? = nil, profile: LinkProfile
+        _ destination: SocketAddress, from source: LinkSource = .anywhere, transport: LinkTransport = .tcp,
+        profile: LinkProfile
     ) throws(Errno) -> TCPSocket {
-        let socket = try TCPSocket(family: destination.family)
+        let socket = try TCPSocket(family: destination.family, transport: transport)
         try profile.apply(to: socket)
-        if let source { try socket.bind(to: source) }
+        switch source {
+        case .anywhere: break
+        case .address(let host): try socket.bind(to: SocketAddress(host: host, port: 0))
+        case .interface(let name): try socket.bind(toInterface: name)
+        }
         try socket.connect(to: destination)
         return socket
+    }
+
+    /// Lets the socket send and receive through one interface alone, which then also gives it its address. Needs no
+    /// privilege as long as the socket is bound to none (socket(7), since Linux 5.7).
+    private func bind(toInterface name: String) throws(Errno) {
+        var name = name
+        let length = socklen_t(name.utf8.count)
+        try check(name.withUTF8 { setsockopt(number, SOL_SOCKET, SO_BINDTODEVICE, $0.baseAddress, length) })
     }
 
     /// Gives the socket its local address.
@@ -82,9 +95,11 @@ public struct TCPSocket: ~Copyable, Sendable {
     // MARK: - Accepting
 
     /// A listener on one address. An IPv6 wildcard does not take IPv4 as well: that wants a listener of its own.
-    public static func listen(on address: SocketAddress, backlog: Int32 = 4096) throws(ListenError) -> TCPSocket {
+    public static func listen(
+        on address: SocketAddress, transport: LinkTransport = .tcp, backlog: Int32 = 4096
+    ) throws(ListenError) -> TCPSocket {
         do throws(Errno) {
-            let socket = try TCPSocket(family: address.family)
+            let socket = try TCPSocket(family: address.family, transport: transport)
             // A restarted gateway must not wait for the TIME_WAIT of its predecessor's connections (socket(7)).
             try socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
             if address.family == AF_INET6 { try socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }

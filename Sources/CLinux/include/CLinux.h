@@ -57,6 +57,12 @@ enum {
     USL_SO_NETNS_COOKIE = 71,
 };
 
+// Of <linux/mptcp.h>, which does not go together with the headers above (include/uapi/linux/mptcp.h).
+enum {
+    USL_SOL_MPTCP = 284,
+    USL_MPTCP_INFO = 1,
+};
+
 // <linux/tcp.h> and <netinet/tcp.h> both define `struct tcp_info`; this is the kernel's, up to the last field that USL
 // reads (include/uapi/linux/tcp.h).
 struct usl_tcp_info {
