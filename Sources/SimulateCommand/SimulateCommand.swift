@@ -21,6 +21,11 @@ struct SimulateCommand: AsyncParsableCommand {
     @Option(help: "How many seeds to run at a time.")
     var jobs: Int = 2
 
+    @Option(
+        help: "Only seeds of these families, with commas between: \(Family.allCases.map { $0.rawValue }).",
+        transform: families)
+    var family = Family.allCases
+
     @Option(help: "Put a mistake into the driver, to see it found: \(Canary.allCases.map { $0.rawValue }).")
     var canary: Canary?
 
@@ -39,6 +44,13 @@ struct SimulateCommand: AsyncParsableCommand {
         }
     }
 
+    private static func families(_ text: String) throws -> [Family] {
+        try text.split(separator: ",").map {
+            guard let family = Family(rawValue: String($0)) else { throw ValidationError("there is no family \($0)") }
+            return family
+        }
+    }
+
     private func runAll() async throws {
         let clock = ContinuousClock()
         let start = clock.now
@@ -51,10 +63,12 @@ struct SimulateCommand: AsyncParsableCommand {
                 guard next < end else { return }
                 let batch = next..<min(next + 256, end)
                 next = batch.upperBound
-                let canary = canary
+                let (canary, families) = (canary, Set(family))
                 group.addTask {
                     var totals = Totals()
-                    for seed in batch { totals.add(try Simulation.run(seed: seed, canary: canary)) }
+                    for seed in batch where families.contains(Family(seed: seed)) {
+                        totals.add(try Simulation.run(seed: seed, canary: canary))
+                    }
                     return totals
                 }
             }
@@ -81,35 +95,33 @@ private struct Totals: Sendable {
     var runs: UInt64 = 0
     var nanoseconds: UInt64 = 0
     var bytes: UInt64 = 0
-    var cuts: UInt64 = 0
     var joins: UInt64 = 0
-    var attacks: UInt64 = 0
     var finished: UInt64 = 0
+    var faults = [UInt64](repeating: 0, count: Fault.allCases.count)
 
     mutating func add(_ report: RunReport) {
         runs += 1
         nanoseconds += report.time.nanoseconds
         bytes += report.bytes
-        cuts += report.cuts
         joins += report.joins
-        attacks += report.attacks
         if report.ending == .finished { finished += 1 }
+        for index in faults.indices { faults[index] += report.faults[index] }
     }
 
     mutating func add(_ other: Totals) {
         runs += other.runs
         nanoseconds += other.nanoseconds
         bytes += other.bytes
-        cuts += other.cuts
         joins += other.joins
-        attacks += other.attacks
         finished += other.finished
+        for index in faults.indices { faults[index] += other.faults[index] }
     }
 
     func line(after elapsed: Duration) -> String {
         let milliseconds = UInt64(elapsed / .milliseconds(1))
         let rate = milliseconds > 0 ? ", \(runs * 1_000 / milliseconds) a second" : ""
+        let struck = Fault.allCases.filter { faults[$0.rawValue] > 0 }.map { "\($0) \(faults[$0.rawValue])" }
         return "\(runs) schedules\(rate): \(nanoseconds / 3_600_000_000_000) simulated hours, \(bytes >> 20) MiB, "
-            + "\(cuts) cuts, \(joins) reconnects, \(attacks) attacks, \(finished) finished in order"
+            + "\(joins) reconnects, \(finished) finished in order; faults: \(struck.joined(separator: ", "))"
     }
 }

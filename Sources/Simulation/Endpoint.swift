@@ -15,6 +15,7 @@ final class Endpoint {
 
     let role: Role
     let plan: Scenario.Application
+    let startedAt: Instant
     var session: Session
     var key: ToyKey?
     var links: [LinkIO] = []
@@ -43,6 +44,8 @@ final class Endpoint {
     var hasFinished = false
     var hasAborted = false
     var abortedAt: Instant?
+    /// The process has yet to learn that its application has reset the leg.
+    var hasUnseenReset = false
     var finGiven = false
     var sawEOF = false
     /// The leg is to be reset behind what it has taken.
@@ -54,6 +57,7 @@ final class Endpoint {
         self.role = role
         self.plan = plan
         self.session = session
+        startedAt = now
         linklessSince = now
     }
 

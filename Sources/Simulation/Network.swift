@@ -1,99 +1,14 @@
 import SessionProtocol
 
-typealias ConnectionID = Int
-
-/// One direction of a connection.
-struct Pipe {
-    enum Piece {
-        case bytes([UInt8])
-        /// The writer has closed its end, or shut it.
-        case end(LinkFailure)
-    }
-
-    /// Pieces under way, with `first` the next to arrive.
-    private var pieces: [Piece] = []
-    private var first = 0
-    private(set) var inFlight = 0
-    /// Nothing overtakes: the next piece arrives no earlier.
-    private(set) var lastArrival: Instant
-    /// What is under way stays where it is until then.
-    var heldUntil: Instant
-    /// What is written from now on arrives nowhere.
-    var isCut = false
-    /// The writer has shut it.
-    var isShut = false
-    /// The pipe is cut when it has carried this many more bytes.
-    var budget: Int?
-
-    init(_ now: Instant) {
-        lastArrival = now
-        heldUntil = now
-    }
-
-    /// - Returns: when the piece arrives: at `due`, but not before those that are under way.
-    mutating func append(_ piece: Piece, _ due: Instant) -> Instant {
-        pieces.append(piece)
-        if case .bytes(let bytes) = piece { inFlight += bytes.count }
-        lastArrival = max(lastArrival, due)
-        return lastArrival
-    }
-
-    mutating func takeFirst() -> Piece {
-        let piece = pieces[first]
-        first += 1
-        if case .bytes(let bytes) = piece { inFlight -= bytes.count }
-        if first == pieces.count {
-            pieces.removeAll(keepingCapacity: true)
-            first = 0
-        }
-        return piece
-    }
-
-    /// Loses everything under way but the first `kept` bytes. The arrivals stay, of nothing.
-    mutating func truncate(to kept: Int) {
-        var left = kept
-        for index in first..<pieces.count {
-            guard case .bytes(let bytes) = pieces[index] else { continue }
-            let count = min(left, bytes.count)
-            pieces[index] = .bytes(Array(bytes.prefix(count)))
-            left -= count
-        }
-        inFlight = kept - left
-    }
-}
-
-/// A transport connection between the opener's machine, or an attacker's, and the gateway's, or an impostor's.
-struct Connection {
-    enum Dialler: Equatable { case opener(LinkNumber), attacker }
-    enum Listener { case gateway, impostor }
-
-    let dialler: Dialler
-    let listener: Listener
-    /// By the role of the writer.
-    var pipes: [Pipe]
-    /// By role: that end has not been closed by its owner.
-    var isOpen = [true, true]
-    /// The impostor at its end has said its piece.
-    var isAnswered = false
-    /// A fault has hit it; both ends will learn so.
-    var isCut = false
-
-    init(_ dialler: Dialler, _ listener: Listener, _ now: Instant) {
-        self.dialler = dialler
-        self.listener = listener
-        pipes = [Pipe(now), Pipe(now)]
-    }
-}
-
-extension Role {
-    var index: Int { Int(rawValue) }
-    var other: Role { self == .opener ? .acceptor : .opener }
-}
-
-// The network: connections carry bytes late and in pieces, and break.
+// The network: connections carry bytes late and in pieces, fall silent, and break.
 extension World {
-    func connect(_ dialler: Connection.Dialler, _ listener: Connection.Listener) -> ConnectionID {
-        var connection = Connection(dialler, listener, now)
+    /// With data outstanding and no acknowledgement for this long, a kernel gives a connection up (TCP_USER_TIMEOUT).
+    static let userTimeout = Interval.seconds(60)
+    /// So much later the acceptor's kernel has found out by keepalive that a connection is gone.
+    static let keepaliveLimit = Interval.seconds(75)
+
+    func connect(_ dialler: Connection.Dialler, _ listener: Connection.Listener, path: Int) -> ConnectionID {
+        var connection = Connection(dialler, listener, path: path, now)
         if isFaulty, dialler != .attacker {
             if random.chance(scenario.faults.earlyCuts) {
                 connection.pipes[random.below(2)].budget = random.below(400)
@@ -106,11 +21,13 @@ extension World {
         return connections.count - 1
     }
 
+    // MARK: Writing
+
     /// Writes as much as the connection takes.
     func write(_ bytes: ArraySlice<UInt8>, to id: ConnectionID, by role: Role) -> Int {
         guard !connections[id].pipes[role.index].isShut else { return bytes.count }
         let accepted = min(bytes.count, max(scenario.pipeCapacity - connections[id].pipes[role.index].inFlight, 0))
-        // A blackhole takes what fits into the socket's buffer, and acknowledges nothing.
+        // What is cut takes what fits into the socket's buffer, and acknowledges nothing.
         var carried = connections[id].pipes[role.index].isCut ? 0 : accepted
         let budget = connections[id].pipes[role.index].budget
         if let budget {
@@ -121,10 +38,12 @@ extension World {
         while !rest.isEmpty {
             let piece = rest.prefix(random.within(1...scenario.pieceSize))
             rest = rest.dropFirst(piece.count)
-            let due = now + scenario.latency + Interval(nanoseconds: random.next() % (scenario.jitter.nanoseconds + 1))
+            let due = due(piece.count, on: id, from: role)
+            connections[id].pipes[role.index].counters.sent(piece.count, now)
             let arrival = connections[id].pipes[role.index].append(.bytes(Array(piece)), due)
             schedule.add(.arrival(id, from: role), at: arrival)
         }
+        if carried < accepted { connections[id].pipes[role.index].counters.sent(accepted - carried, now) }
         if budget == carried, accepted > 0 {
             trace.note("connection \(id) has used up its bytes from the \(role)")
             connections[id].pipes[role.index].budget = nil
@@ -133,6 +52,124 @@ extension World {
         }
         return accepted
     }
+
+    /// When bytes that are written now arrive: behind the queue of a slow path, later by the jitter, and later still
+    /// for each time that a packet of theirs is lost.
+    private func due(_ count: Int, on id: ConnectionID, from role: Role) -> Instant {
+        let path = connections[id].path
+        let plan = paths[path].plan
+        var due = paths[path].departure(of: count, from: role, now) + plan.latency
+        if plan.jitter > .zero { due = due + Interval(nanoseconds: random.next() % plan.jitter.nanoseconds) }
+        guard plan.loss > 0, isFaulty else { return due }
+        var timeout = plan.latency * 3 + TransportCounters.slack
+        var tries: UInt32 = 0
+        while random.chance(plan.loss), tries < 10 {
+            tries += 1
+            due = due + timeout
+            timeout = max(timeout, min(timeout * 2, TransportCounters.longestTimeout))
+        }
+        if tries > 0 { connections[id].pipes[role.index].counters.lost(tries) }
+        return due
+    }
+
+    // MARK: Arriving
+
+    /// Until when what `role` sends on a connection is kept back; nil for ever.
+    func clearTime(_ id: ConnectionID, from role: Role) -> Instant? {
+        if connections[id].dialler == .attacker { return now }
+        if connections[id].pipes[role.index].isForgotten { return nil }
+        return max(
+            connections[id].pipes[role.index].heldUntil, paths[connections[id].path].silentUntil[role.index])
+    }
+
+    func arrive(_ id: ConnectionID, from role: Role) {
+        guard passes(id, from: role) else { return }
+        let reader = role.other
+        if !isServed(id, at: reader), connections[id].unread[reader.index] >= scenario.receiveBuffer {
+            // The reader's kernel is full, and its process does not read: a closed window.
+            if connections[id].pipes[role.index].choked == 0 { watchTimeout(id, role) }
+            connections[id].pipes[role.index].choked += 1
+            return
+        }
+        switch connections[id].pipes[role.index].takeFirst() {
+        case .end(let failure): handle(.end(id, at: reader, failure))
+        case .bytes(let bytes):
+            acknowledge(id, from: role)
+            if !bytes.isEmpty, connections[id].isOpen[reader.index] {
+                handle(.received(id, at: reader, bytes))
+            }
+            resumeWriting(id, by: role)
+        }
+    }
+
+    /// Whether what arrives now really does; else it is put off to when it will, or for ever.
+    private func passes(_ id: ConnectionID, from role: Role) -> Bool {
+        let stall = connections[id].pipes[role.index].stall
+        guard let clear = clearTime(id, from: role) else {
+            if stall == nil {
+                connections[id].pipes[role.index].stall = Pipe.Stall(since: now, resumesAt: now)
+                watchTimeout(id, role)
+            }
+            return false
+        }
+        if now < clear, (stall?.resumesAt ?? now) <= clear {
+            let since = stall?.since ?? now
+            if stall == nil { watchTimeout(id, role) }
+            connections[id].pipes[role.index].stall = Pipe.Stall(since: since, resumesAt: clear + lag(since, clear))
+        }
+        if let resumesAt = connections[id].pipes[role.index].stall?.resumesAt, now < resumesAt {
+            schedule.add(.arrival(id, from: role), at: resumesAt)
+            return false
+        }
+        connections[id].pipes[role.index].stall = nil
+        return true
+    }
+
+    /// How long behind the end of a silence a kernel sends again: its timeout has grown with the silence.
+    private func lag(_ since: Instant, _ clear: Instant) -> Interval {
+        let longest = min(max(clear - since, TransportCounters.slack), TransportCounters.longestTimeout)
+        return Interval(nanoseconds: random.next() % longest.nanoseconds)
+    }
+
+    /// What has arrived is acknowledged by the reader's kernel, whatever its process does.
+    private func acknowledge(_ id: ConnectionID, from role: Role) {
+        guard !connections[id].isCut else {
+            return connections[id].pipes[role.index].counters.arrived(acknowledgedAt: nil)
+        }
+        let latency = paths[connections[id].path].plan.latency
+        let clear = clearTime(id, from: role.other)
+        let back = clear.map { $0 <= now ? now + latency : $0 + lag(now, $0) + latency }
+        connections[id].pipes[role.index].counters.arrived(acknowledgedAt: back)
+        if (back ?? now + World.userTimeout) - now >= World.userTimeout { watchTimeout(id, role) }
+    }
+
+    private func watchTimeout(_ id: ConnectionID, _ role: Role) {
+        schedule.add(.userTimeout(id, at: role), at: now + World.userTimeout)
+    }
+
+    func userTimeout(_ id: ConnectionID, at role: Role) {
+        guard connections[id].isOpen[role.index] else { return }
+        connections[id].pipes[role.index].counters.advance(now)
+        guard connections[id].pipes[role.index].counters.silence(now) >= World.userTimeout else { return }
+        handle(.end(id, at: role, .socket(110)))
+    }
+
+    /// Room has come into a pipe.
+    private func resumeWriting(_ id: ConnectionID, by role: Role) {
+        guard connections[id].isOpen[role.index] else { return }
+        settle(role)
+    }
+
+    func received(_ bytes: [UInt8], on id: ConnectionID, at role: Role) {
+        switch (role, connections[id].dialler, connections[id].listener) {
+        case (.opener, .opener, _): take(bytes, on: id, at: opener)
+        case (.opener, .attacker, _): break
+        case (.acceptor, _, .gateway): admit(bytes, on: id)
+        case (.acceptor, _, .impostor): impersonate(id)
+        }
+    }
+
+    // MARK: Ending
 
     /// A fault ends a connection. Part of what is under way still arrives; the ends learn of it each at its own time.
     func cut(_ id: ConnectionID, keepingAll spared: Role? = nil) {
@@ -156,7 +193,13 @@ extension World {
             schedule.add(.end(id, at: role, random.chance(0.5) ? .closed : .socket(104)), at: learns)
         }
         trace.note("connection \(id) is cut\(survivor.map { "; what the \($0) sends still arrives" } ?? "")")
-        statistics.cuts += 1
+        statistics.note(.cut)
+    }
+
+    /// Nothing arrives any more on a connection, in one direction or both, and nobody is told.
+    func forgetSilently(_ id: ConnectionID, _ roles: [Role]) {
+        for role in roles { connections[id].pipes[role.index].isForgotten = true }
+        schedule.add(.end(id, at: .acceptor, .socket(110)), at: now + World.keepaliveLimit)
     }
 
     /// The owner of one end closes it. The other end reads what is under way, or not all of it, and then the end.
@@ -164,7 +207,7 @@ extension World {
         guard connections[id].isOpen[role.index] else { return }
         connections[id].isOpen[role.index] = false
         guard connections[id].isOpen[role.other.index] else { return }
-        if isFaulty, random.chance(0.2) {
+        if isFaulty, !scenario.isCalm, random.chance(0.2) {
             let inFlight = connections[id].pipes[role.index].inFlight
             connections[id].pipes[role.index].truncate(to: random.below(inFlight + 1))
             shut(id, by: role, .socket(104))
@@ -183,33 +226,8 @@ extension World {
         guard !connections[id].pipes[role.index].isShut || failure != .closed else { return }
         connections[id].pipes[role.index].isShut = true
         guard !connections[id].pipes[role.index].isCut else { return }
-        schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(.end(failure), now))
-    }
-
-    func arrive(_ id: ConnectionID, from role: Role) {
-        let heldUntil = connections[id].pipes[role.index].heldUntil
-        if now < heldUntil { return schedule.add(.arrival(id, from: role), at: heldUntil) }
-        switch connections[id].pipes[role.index].takeFirst() {
-        case .end(let failure): end(id, at: role.other, failure)
-        case .bytes(let bytes):
-            if !bytes.isEmpty, connections[id].isOpen[role.other.index] { received(bytes, on: id, at: role.other) }
-            resumeWriting(id, by: role)
-        }
-    }
-
-    /// Room has come into a pipe.
-    private func resumeWriting(_ id: ConnectionID, by role: Role) {
-        guard connections[id].isOpen[role.index] else { return }
-        settle(role)
-    }
-
-    private func received(_ bytes: [UInt8], on id: ConnectionID, at role: Role) {
-        switch (role, connections[id].dialler, connections[id].listener) {
-        case (.opener, .opener, _): take(bytes, on: id, at: opener)
-        case (.opener, .attacker, _): break
-        case (.acceptor, _, .gateway): admit(bytes, on: id)
-        case (.acceptor, _, .impostor): impersonate(id)
-        }
+        let due = now + paths[connections[id].path].plan.latency
+        schedule.add(.arrival(id, from: role), at: connections[id].pipes[role.index].append(.end(failure), due))
     }
 
     func end(_ id: ConnectionID, at role: Role, _ failure: LinkFailure) {

@@ -7,11 +7,10 @@ struct Scenario {
     struct Faults {
         /// The faults end here.
         var healsAfter = Interval.zero
-        /// Mean time between two faults that hit a connection which has been up for a while.
+        /// Mean time between two faults that hit a connection which has been up for a while, and which of them it is
+        /// how often.
         var pause = Interval.seconds(1)
-        /// Of these, the share that cuts and the share that stalls; the rest is an outage.
-        var cutShare = 0.0
-        var stallShare = 0.0
+        var weights: [(fault: Fault, weight: Int)] = []
         /// Share of the connections that are cut when one direction has carried a few hundred bytes: in a handshake.
         var earlyCuts = 0.0
         /// Share of the connections that are cut when one direction has carried some thousand bytes.
@@ -24,6 +23,19 @@ struct Scenario {
         var impostors = 0.0
         /// Mean time between two attacks on the gateway; nil for none.
         var attacks: Interval?
+        var longestOutage = Interval.seconds(5)
+        var longestSilence = Interval.seconds(20)
+        var longestStop = Interval.seconds(5)
+    }
+
+    struct Path {
+        /// One way, and at most so much more.
+        var latency = Interval.zero
+        var jitter = Interval.zero
+        /// Bytes in a second, each way; nil without a limit.
+        var rate: UInt64?
+        /// Share of the packets that TCP has to send again.
+        var loss = 0.0
     }
 
     struct Application {
@@ -37,6 +49,8 @@ struct Scenario {
         var writePause = Interval.zero
         var readSize = 1
         var readPause = Interval.zero
+        /// It reads nothing before.
+        var readsAfter = Interval.zero
         /// What the leg's kernel buffer takes.
         var legCapacity = 1
         /// What the replay buffer takes.
@@ -48,76 +62,27 @@ struct Scenario {
         var maximumData = Wire.maximumData
     }
 
+    let family: Family
     var faults = Faults()
     var opener = Application()
     var acceptor = Application()
-    var latency = Interval.zero
-    var jitter = Interval.zero
+    /// The opener has an address on each at the start.
+    var paths = [Path()]
     /// Most bytes that arrive at a time.
     var pieceSize = 1
     /// What a connection takes in one direction before it has arrived.
     var pipeCapacity = 1
+    /// What the kernel of a process that does not read takes of one connection.
+    var receiveBuffer = 1
     var targetDelay = Interval.zero
     var targetRefuses = false
 
+    /// Nothing happens that a session may take for a failure.
+    var isCalm: Bool { family == .calm }
+    /// Connections may fall silent for good.
+    var hasSilence: Bool {
+        faults.weights.contains { [.forgotten, .blackhole, .address].contains($0.fault) && $0.weight > 0 }
+    }
+
     subscript(role: Role) -> Application { role == .opener ? opener : acceptor }
-}
-
-extension Scenario {
-    init(_ random: inout SplitMix) {
-        latency = random.interval(upTo: .milliseconds(100))
-        jitter = random.chance(0.5) ? random.interval(upTo: .milliseconds(50)) : .zero
-        let scale = random.pick([0, 200, 200, 5_000, 5_000, 5_000, 50_000, 50_000, 400_000])
-        // At most some hundred pieces, so that every run is short.
-        pieceSize = max(random.size(upTo: 65_536), scale / 200)
-        pipeCapacity = max(random.size(upTo: 262_144), pieceSize, 64)
-        targetDelay = random.interval(upTo: .seconds(3))
-        targetRefuses = random.chance(0.02)
-        faults = Faults(&random, scale: scale)
-        opener = Application(&random, scale: scale)
-        acceptor = Application(&random, scale: scale)
-        if opener.ending == .finishesAfterEOF, acceptor.ending == .finishesAfterEOF {
-            // Two applications that wait for each other's end are at a deadlock of their own making.
-            opener.ending = .finishes
-        }
-    }
-}
-
-extension Scenario.Faults {
-    fileprivate init(_ random: inout SplitMix, scale: Int) {
-        guard random.chance(0.95) else { return }
-        healsAfter = random.interval(upTo: .seconds(40))
-        pause =
-            random.interval(upTo: random.pick([.milliseconds(50), .milliseconds(500), .seconds(4)])) + .milliseconds(1)
-        cutShare = random.chance(0.7) ? 0.8 : 0
-        stallShare = random.chance(0.4) ? 0.15 : 0
-        earlyCuts = random.chance(0.5) ? random.pick([0.2, 0.5, 0.9]) : 0
-        budgetCuts = random.chance(0.6) ? random.pick([0.2, 0.5, 0.9, 0.9]) : 0
-        silence = random.chance(0.4) ? random.pick([0.1, 0.5]) : 0
-        oneWay = random.chance(0.4) ? random.pick([0.1, 0.5]) : 0
-        dialFailures = random.chance(0.4) ? random.pick([0.1, 0.5, 0.9]) : 0
-        impostors = random.chance(0.2) ? random.pick([0.1, 0.5]) : 0
-        attacks = random.chance(0.3) ? random.interval(upTo: .seconds(2)) + .milliseconds(10) : nil
-    }
-}
-
-extension Scenario.Application {
-    fileprivate init(_ random: inout SplitMix, scale: Int) {
-        total = random.chance(0.1) ? 0 : random.size(upTo: scale)
-        ending = random.pick([
-            .finishes, .finishes, .finishes, .finishes, .finishesAfterEOF, .finishesAfterEOF, .finishesAfterEOF,
-            .aborts,
-        ])
-        abortsAfter = random.interval(upTo: .seconds(20))
-        writeSize = max(random.size(upTo: scale), scale / 200)
-        writePause = random.chance(0.7) ? random.interval(upTo: .milliseconds(200)) : .zero
-        readSize = max(random.size(upTo: 65_536), scale / 200)
-        readPause = random.chance(0.5) ? random.interval(upTo: .milliseconds(500)) : .zero
-        legCapacity = max(random.size(upTo: 262_144), scale / 200)
-        ringCapacity = max(random.size(upTo: 262_144), scale / 100, 1)
-        suspendLimit = random.pick([.seconds(5), .seconds(60), .hours(1), .hours(1), .hours(1), .hours(24)])
-        dropsAfter = random.chance(0.03) ? random.interval(upTo: .seconds(30)) : nil
-        maximumWindow = UInt64(random.pick([65_536, 65_536, 262_144, 1 << 20]))
-        maximumData = max(random.size(upTo: Wire.maximumData), scale / 200)
-    }
 }

@@ -4,10 +4,16 @@ import SessionProtocol
 enum Event {
     /// The next piece of a pipe arrives at the other end.
     case arrival(ConnectionID, from: Role)
+    /// A process reads what has arrived in its kernel.
+    case received(ConnectionID, at: Role, [UInt8])
+    /// The kernel at that end looks whether it has waited too long for an acknowledgement.
+    case userTimeout(ConnectionID, at: Role)
     /// That end of a connection learns that the connection is over.
     case end(ConnectionID, at: Role, LinkFailure)
     /// A dial of the opener has come to its end.
-    case dialed(LinkNumber, DialOutcome)
+    case dialed(Dial, DialOutcome)
+    /// The gateway finds a connection at its listener.
+    case accepted(ConnectionID)
     /// A session wants to be woken.
     case tick(Role)
     case applicationWrites(Role)
@@ -21,8 +27,35 @@ enum Event {
     case admissionOver(ConnectionID)
     case fault
     case attack
+    /// A stopped process goes on.
+    case continues(Role)
+    /// The successor of a process that has died is there.
+    case restarts(Role)
+    /// The opener has an address on a path again.
+    case addressed(path: Int)
+    /// The opener's process hears of its network.
+    case noticed(NetworkNews)
     /// The faults end: from now on the session must come to its end.
     case heal
+}
+
+/// What the opener's kernel tells of its network.
+enum NetworkNews {
+    /// An address on this path is gone.
+    case lost(path: Int)
+    /// An address has come.
+    case changed
+}
+
+/// A dial of the opener.
+struct Dial {
+    let number: LinkNumber
+    let path: Int
+    /// The opener's address on the path, when it began.
+    let address: Int?
+    /// Which of the opener's processes has dialled.
+    let incarnation: Int
+    let startedAt: Instant
 }
 
 /// What comes of a dial.

@@ -21,8 +21,8 @@ public enum Simulation {
         }
         let statistics = world.statistics
         return RunReport(
-            time: statistics.time, events: statistics.events, bytes: statistics.bytes, cuts: statistics.cuts,
-            joins: statistics.joins, attacks: statistics.attacks, ending: world.opener.ending)
+            family: world.scenario.family, time: statistics.time, events: statistics.events, bytes: statistics.bytes,
+            faults: statistics.faults, joins: statistics.joins, ending: world.opener.ending)
     }
 }
 
@@ -38,19 +38,20 @@ public enum Canary: String, CaseIterable, Sendable {
 
 /// What a run without a finding was like.
 public struct RunReport: Sendable {
+    public let family: Family
     /// Virtual time.
     public let time: Interval
     public let events: UInt64
     /// Bytes delivered to applications.
     public let bytes: UInt64
-    /// Connections that faults have broken.
-    public let cuts: UInt64
+    /// How often each of ``Fault`` has struck.
+    public let faults: [UInt64]
     /// Links that have joined after the first.
     public let joins: UInt64
-    /// Connections that attackers have made to the gateway.
-    public let attacks: UInt64
     /// How the opener's session ended.
     public let ending: Ending?
+
+    public subscript(fault: Fault) -> UInt64 { faults[fault.rawValue] }
 }
 
 /// A run in which something wrong has happened.

@@ -19,6 +19,10 @@ extension World {
         guard let endpoint = endpoint(role), !endpoint.hasFinished, !endpoint.hasAborted,
             endpoint.session.takesApplicationBytes
         else { return }
+        guard isRunning(role) else {
+            endpoint.waitsForRoom = true
+            return
+        }
         let left = endpoint.plan.total - Int(endpoint.written)
         if left > 0 {
             let count = min(random.within(1...endpoint.plan.writeSize), left, roomInRing(endpoint))
@@ -39,6 +43,10 @@ extension World {
 
     private func finish(_ endpoint: Endpoint) {
         guard endpoint.session.takesApplicationBytes else { return }
+        guard isRunning(endpoint.role) else {
+            endpoint.waitsForRoom = true
+            return
+        }
         trace.note("the \(endpoint.role)'s application has finished at \(endpoint.written)")
         endpoint.hasFinished = true
         endpoint.session.applicationFinished()
@@ -69,7 +77,7 @@ extension World {
         endpoint.abortedAt = now
         endpoint.held.removeAll()
         endpoint.buffered = 0
-        endpoint.session.applicationReset(code: 0, now)
+        endpoint.hasUnseenReset = true
         settle(role)
     }
 
@@ -118,7 +126,10 @@ extension World {
     func scheduleRead(_ endpoint: Endpoint) {
         guard !endpoint.readIsScheduled else { return }
         endpoint.readIsScheduled = true
-        schedule.add(.applicationReads(endpoint.role), at: now + pause(upTo: endpoint.plan.readPause))
+        var reads = now + pause(upTo: endpoint.plan.readPause)
+        let first = Instant(nanoseconds: 0) + endpoint.plan.readsAfter
+        if isFaulty, reads < first { reads = min(first, max(healsAt, now)) }
+        schedule.add(.applicationReads(endpoint.role), at: reads)
     }
 
     /// The leg is reset: what it has taken may still be read, and no EOF follows.

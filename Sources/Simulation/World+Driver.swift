@@ -86,7 +86,11 @@ extension World {
     // MARK: What the session asks for
 
     func settle(_ role: Role) {
-        guard let endpoint = endpoint(role) else { return }
+        guard let endpoint = endpoint(role), isRunning(role) else { return }
+        if endpoint.hasUnseenReset {
+            endpoint.hasUnseenReset = false
+            endpoint.session.applicationReset(code: 0, now)
+        }
         repeat {
             while let effect = endpoint.session.nextEffect() { perform(effect, endpoint) }
             deliver(endpoint)
@@ -104,7 +108,7 @@ extension World {
     private func perform(_ effect: Effect, _ endpoint: Endpoint) {
         trace.note("the \(endpoint.role)'s session asks: \(effect)")
         switch effect {
-        case .dial(let number): dial(number)
+        case .dial(let number): dial(number, on: 0)
         case .attach(let number):
             if let claim = endpoint.session.attachClaim(on: number) { seal(claim, on: number, of: endpoint) }
         case .close(let number): remove(number, of: endpoint)
@@ -145,8 +149,13 @@ extension World {
 
     // MARK: To the network
 
-    private func dial(_ number: LinkNumber) {
-        let delay = scenario.latency + random.interval(upTo: .milliseconds(20))
+    private func dial(_ number: LinkNumber, on index: Int) {
+        let dial = Dial(
+            number: number, path: index, address: paths[index].address, incarnation: incarnations[Role.opener.index],
+            startedAt: now)
+        statistics.dials += 1
+        if scenario.isCalm, statistics.dials > paths.count { complain("a link is dialled though nothing is wrong") }
+        guard dial.address != nil else { return schedule.add(.dialed(dial, .refused), at: now) }
         var outcome = DialOutcome.gateway
         if isFaulty {
             if now < outageUntil || random.chance(scenario.faults.dialFailures) {
@@ -157,18 +166,30 @@ extension World {
                 outcome = .impostor
             }
         }
-        schedule.add(.dialed(number, outcome), at: now + delay)
+        let plan = paths[index].plan
+        var left = now
+        // What is lost is sent again each second, and given up by the session long before TCP does.
+        for _ in 0..<10 {
+            let isLost = isFaulty && random.chance(plan.loss)
+            if !isLost, paths[index].silentUntil.allSatisfy({ $0 <= left }) { break }
+            left = left + .seconds(1)
+        }
+        let jitter = Interval(nanoseconds: random.next() % (2 * plan.jitter.nanoseconds + 1))
+        schedule.add(.dialed(dial, outcome), at: left + plan.latency * 2 + jitter)
     }
 
-    func dialed(_ number: LinkNumber, _ outcome: DialOutcome) {
-        guard opener.session.knows(number) else { return }
+    func dialed(_ dial: Dial, _ outcome: DialOutcome) {
+        let number = dial.number
+        guard dial.incarnation == incarnations[Role.opener.index], opener.session.knows(number) else { return }
         switch outcome {
         case .refused: opener.session.linkLost(number, .socket(111), now)
         case .gateway, .impostor:
-            let id = connect(.opener(number), outcome == .gateway ? .gateway : .impostor)
-            trace.note("link \(number) is connection \(id) to the \(outcome)")
+            // An address that is gone, or a path that has fallen silent meanwhile, brings no answer.
+            guard dial.address == paths[dial.path].address, paths[dial.path].isClear(now) else { return }
+            let id = connect(.opener(number), outcome == .gateway ? .gateway : .impostor, path: dial.path)
+            trace.note("link \(number) is connection \(id) to the \(outcome), on path \(dial.path)")
             opener.links.append(Endpoint.LinkIO(number: number, connection: id))
-            if outcome == .gateway { accept(id) }
+            if outcome == .gateway { handle(.accepted(id)) }
             opener.session.linkConnected(number, now)
         }
         settle(.opener)

@@ -1,35 +1,86 @@
 import SessionProtocol
 
-// What is done to the session: faults of the network, and attacks by those who can read it but have no key.
+// What is done to the session by the network and by people.
 extension World {
-    // MARK: Faults
-
     func scheduleFault() {
         schedule.add(.fault, at: now + random.interval(upTo: scenario.faults.pause * 2) + .milliseconds(1))
     }
 
     func strike() {
         guard isFaulty else { return }
-        let live = connections.indices.filter {
-            connections[$0].dialler != .attacker && connections[$0].isOpen.contains(true) && !connections[$0].isCut
-        }
-        let draw = Double(random.below(1_000)) / 1_000
-        if draw < scenario.faults.cutShare {
-            if !live.isEmpty { cut(random.pick(live)) }
-        } else if draw < scenario.faults.cutShare + scenario.faults.stallShare {
-            if !live.isEmpty { stall(random.pick(live)) }
-        } else if scenario.faults.dialFailures > 0 {
-            outageUntil = now + random.interval(upTo: .seconds(5))
-            trace.note("no path until \(outageUntil.nanoseconds) ns")
-            for id in live { cut(id) }
-        }
+        if let fault = drawFault() { strike(fault) }
         scheduleFault()
     }
 
-    private func stall(_ id: ConnectionID) {
-        trace.note("connection \(id) stalls")
-        hold(id, from: .opener)
-        hold(id, from: .acceptor)
+    private func drawFault() -> Fault? {
+        let weights = scenario.faults.weights
+        var draw = random.below(weights.reduce(0) { $0 + $1.weight })
+        for (fault, weight) in weights {
+            if draw < weight { return fault }
+            draw -= weight
+        }
+        return nil
+    }
+
+    private func strike(_ fault: Fault) {
+        switch fault {
+        case .cut: if let id = liveConnection() { cut(id) }
+        case .stall:
+            guard let id = liveConnection() else { return }
+            trace.note("connection \(id) stalls")
+            statistics.note(.stall)
+            hold(id, from: .opener)
+            hold(id, from: .acceptor)
+        case .outage:
+            guard now >= outageUntil else { return }
+            outageUntil = until(scenario.faults.longestOutage)
+            trace.note("no path until \(outageUntil.nanoseconds) ns")
+            statistics.note(.outage)
+            for id in liveConnections { cut(id) }
+        case .forgotten:
+            guard let id = liveConnection() else { return }
+            let directions = directions()
+            trace.note("connection \(id) is forgotten: nothing arrives from \(directions)")
+            statistics.note(.forgotten)
+            forgetSilently(id, directions)
+        case .blackhole: silence(random.below(paths.count))
+        case .address: loseAddress(random.below(paths.count))
+        case .stop where !scenario.isCalm || hasSettled:
+            stop(random.pick([.opener, .acceptor]), until: until(scenario.faults.longestStop))
+        case .stop, .crash, .bothCrash, .pathRemoved, .attack: break
+        }
+    }
+
+    /// Both ends know of each other; a process that is stopped before that may find its time for it over.
+    private var hasSettled: Bool {
+        guard let acceptor, opener.key != nil else { return false }
+        return now - acceptor.startedAt > .seconds(1) + paths[0].roundTrip * 4
+    }
+
+    private var liveConnections: [ConnectionID] {
+        connections.indices.filter {
+            connections[$0].dialler != .attacker && connections[$0].isOpen.contains(true) && !connections[$0].isCut
+        }
+    }
+
+    private func liveConnection() -> ConnectionID? {
+        let live = liveConnections
+        return live.isEmpty ? nil : random.pick(live)
+    }
+
+    /// Whose packets do not arrive.
+    private func directions() -> [Role] { random.pick([[.opener], [.acceptor], [.opener, .acceptor]]) }
+
+    /// The end of a fault that lasts that long at most, and no longer than all of them.
+    private func until(_ longest: Interval) -> Instant { min(now + random.interval(upTo: longest), healsAt) }
+
+    private func silence(_ path: Int) {
+        guard paths[path].isClear(now) else { return }
+        let end = until(scenario.faults.longestSilence)
+        let directions = directions()
+        trace.note("path \(path) brings nothing from \(directions) until \(end.nanoseconds) ns")
+        statistics.note(.blackhole)
+        for role in directions { paths[path].silence(from: role, until: end) }
     }
 
     func heal() {
@@ -42,76 +93,32 @@ extension World {
         }
     }
 
-    // MARK: Attacks
+    // MARK: Addresses
 
-    /// Many more of them take time and find nothing new.
-    private static let attackLimit = 100
-
-    func overhear(_ frame: [UInt8], from role: Role) { overheard[role.index].append(frame) }
-
-    func scheduleAttack() {
-        guard let pause = scenario.faults.attacks, statistics.attacks < World.attackLimit else { return }
-        schedule.add(.attack, at: now + random.interval(upTo: pause * 2) + .milliseconds(1))
-    }
-
-    /// A connection to the gateway by someone who has overheard everything but has no key.
-    func attack() {
-        guard isFaulty else { return }
-        statistics.attacks += 1
-        let id = connect(.attacker, .gateway)
-        accept(id)
-        let flight = Wire.preface + forgery()
-        trace.note("connection \(id) is an attacker's, of \(flight.count) bytes")
-        _ = write(
-            flight.prefix(random.chance(0.1) ? random.below(flight.count + 1) : flight.count), to: id, by: .opener)
-        schedule.add(.end(id, at: .opener, .closed), at: now + random.interval(upTo: .seconds(2)))
-        scheduleAttack()
-    }
-
-    private func forgery() -> [UInt8] {
-        let said = overheard[Role.opener.index]
-        let heard = overheard[Role.acceptor.index]
-        switch random.below(6) {
-        case 0 where !said.isEmpty: return random.pick(said)
-        case 1 where !said.isEmpty: return altered(random.pick(said))
-        case 2 where !heard.isEmpty:
-            // A reflected proof: ATTACHED, called ATTACH.
-            var frame = random.pick(heard)
-            frame[0] = FrameType.attach.rawValue
-            return frame
-        case 3: return openMessage.encoded
-        case 4: return altered(openMessage.encoded)
-        default: return random.bytes(random.below(100))
+    private func loseAddress(_ path: Int) {
+        guard paths[path].address != nil else { return }
+        trace.note("the address on path \(path) is gone")
+        statistics.note(.address)
+        paths[path].address = nil
+        for id in connections.indices where connections[id].path == path && connections[id].dialler != .attacker {
+            if connections[id].isOpen.contains(true) { forgetSilently(id, [.opener, .acceptor]) }
         }
+        handle(.noticed(.lost(path: path)))
+        schedule.add(.addressed(path: path), at: until(scenario.faults.longestOutage))
     }
 
-    /// One byte changed: an epoch, a position, the session, the proof, a length. Not the type: OPENED made GONE has no
-    /// proof and the right instance, which only TLS keeps from one who has read it.
-    private func altered(_ frame: [UInt8]) -> [UInt8] {
-        var frame = frame
-        frame[1 + random.below(frame.count - 1)] ^= UInt8(1 << random.below(8))
-        return frame
+    func addressed(_ path: Int) {
+        paths[path].address = paths[path].nextAddress
+        paths[path].nextAddress += 1
+        trace.note("path \(path) has address \(paths[path].nextAddress - 1)")
+        handle(.noticed(.changed))
     }
 
-    /// Another machine, reached at the gateway's address, answers OPEN or ATTACH.
-    func impersonate(_ id: ConnectionID) {
-        guard !connections[id].isAnswered else { return }
-        connections[id].isAnswered = true
-        let heard = overheard[Role.acceptor.index]
-        var answer: [UInt8] = []
-        switch random.below(6) {
-        case 0 where opener.session.isOpen:
-            // Its own, true word on a session that it has never had; before OPENED that word would count.
-            let gone = GoneMessage(reason: .unknown, instance: admission.instance &+ 1, positions: nil)
-            answer = Wire.preface + gone.encoded
-        case 1 where !heard.isEmpty: answer = Wire.preface + random.pick(heard)
-        case 2 where !heard.isEmpty: answer = Wire.preface + altered(random.pick(heard))
-        case 3: answer = Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)
-        case 4: answer = Array("USL/2\r\n\0".utf8)
-        default: break
+    func noticed(_ news: NetworkNews) {
+        switch news {
+        case .lost: break
+        case .changed: opener.session.networkChanged(now)
         }
-        _ = write(answer[...], to: id, by: .acceptor)
-        // One that relays OPENED and then keeps silent while its kernel acknowledges is a matter for liveness detection.
-        schedule.add(.end(id, at: .acceptor, .closed), at: now + random.interval(upTo: .seconds(12)))
+        settle(.opener)
     }
 }

@@ -11,9 +11,17 @@ final class World {
     var now = Instant(nanoseconds: 0)
     var schedule = Schedule()
     var connections: [Connection] = []
+    var paths: [Path]
+    /// By role.
+    var processes = [ProcessState.running, .running]
+    /// By role: what waits for its process to run again.
+    var postponed: [[Event]] = [[], []]
+    /// By role: how often its process has been succeeded.
+    var incarnations = [0, 0]
     /// No dial succeeds before.
     var outageUntil = Instant(nanoseconds: 0)
     var isFaulty = true
+    let healsAt: Instant
 
     /// What the private halves of both key shares would be.
     let secret: UInt64
@@ -31,24 +39,30 @@ final class World {
     private var progress: UInt64 = 0
     private(set) var complaint: String?
 
-    /// Applications are quick and paths too; what does not move for this long waits for a timer that it should not need.
-    static let stallLimit = Interval.seconds(3)
+    /// Applications are quick; what does not move for this long, and some round trips, waits for a timer that it should
+    /// not need.
+    let stallLimit: Interval
     /// After the faults: every end knows of every broken connection, and every dial and handshake has had its limit.
-    static let settlingTime = Interval.seconds(25)
+    let settlingTime: Interval
     static let eventLimit = 2_000_000
 
     init(seed: UInt64, canary: Canary?, isTraced: Bool) {
         var random = SplitMix(state: seed)
-        let scenario = Scenario(&random)
+        let scenario = Scenario(Family(seed: seed), &random)
         secret = random.next()
         openMessage = World.open(&random)
         let configuration = World.configuration(scenario.opener, &random)
         opener = Endpoint(
             role: .opener, plan: scenario.opener, session: .opener(openMessage, configuration, now), now)
         admission = Admission(instance: random.next())
+        paths = scenario.paths.map { Path($0, Instant(nanoseconds: 0)) }
         self.scenario = scenario
+        healsAt = Instant(nanoseconds: 0) + scenario.faults.healsAfter
         self.canary = canary
         self.random = random
+        let roundTrip = paths.map { $0.roundTrip }.max() ?? .zero
+        stallLimit = .seconds(3) + roundTrip * 6
+        settlingTime = .seconds(25) + roundTrip * 6 + (scenario.hasSilence ? World.keepaliveLimit : .zero)
         trace = Trace(isOn: isTraced)
     }
 
@@ -80,20 +94,19 @@ final class World {
     // MARK: The run
 
     func run() {
-        let heals = now + scenario.faults.healsAfter
-        schedule.add(.heal, at: heals)
+        schedule.add(.heal, at: healsAt)
         if scenario.faults.healsAfter > .zero { scheduleFault() }
         scheduleAttack()
         if let after = scenario.opener.dropsAfter { schedule.add(.drop(.opener), at: now + after) }
         settle(.opener)
         let limits = [scenario.opener.suspendLimit, scenario.acceptor.suspendLimit].max() ?? .zero
-        let deadline = heals + limits + .seconds(120)
+        let deadline = healsAt + settlingTime + limits + .seconds(120)
         while complaint == nil, !isDone, let (time, event) = schedule.next() {
             now = time
             trace.now = time
             statistics.events += 1
             handle(event)
-            watchProgress(since: heals)
+            watchProgress()
             if now > deadline { complain("the run does not end: \(state)") }
             if statistics.events > World.eventLimit { complain("too many events: \(state)") }
         }
@@ -116,11 +129,15 @@ final class World {
         return "opener \(describe(opener)); acceptor \(describe(acceptor))"
     }
 
-    private func handle(_ event: Event) {
+    func handle(_ event: Event) {
+        if postpone(event) { return }
         switch event {
         case .arrival(let id, let role): arrive(id, from: role)
+        case .received(let id, let role, let bytes): received(bytes, on: id, at: role)
+        case .userTimeout(let id, let role): userTimeout(id, at: role)
         case .end(let id, let role, let failure): end(id, at: role, failure)
-        case .dialed(let number, let outcome): dialed(number, outcome)
+        case .dialed(let dial, let outcome): dialed(dial, outcome)
+        case .accepted(let id): accept(id)
         case .tick(let role): tick(role)
         case .applicationWrites(let role): applicationWrites(role)
         case .applicationReads(let role): applicationReads(role)
@@ -130,25 +147,32 @@ final class World {
         case .admissionOver(let id): admissionOver(id)
         case .fault: strike()
         case .attack: attack()
+        case .continues(let role): continues(role)
+        case .restarts: break
+        case .addressed(let path): addressed(path)
+        case .noticed(let news): noticed(news)
         case .heal: heal()
         }
     }
 
     /// While a link is whole, and at the latest when the faults are over, whatever the applications still wait for must
     /// come nearer all the time.
-    private func watchProgress(since heals: Instant) {
+    private func watchProgress() {
         guard let acceptor else { return }
         let sum = progress(of: opener) &+ progress(of: acceptor)
-        if sum != progress || (now < heals + World.settlingTime && !hasWholeLink(acceptor)) {
+        if sum != progress || (now < healsAt + settlingTime && !hasWholeLink(acceptor)) || !isAwaited(acceptor) {
             progress = sum
             lastProgress = now
         }
-        guard now - lastProgress > World.stallLimit, !opener.applicationIsDone, !acceptor.applicationIsDone else {
-            return
+        if now - lastProgress > stallLimit { complain("nothing moves since \(lastProgress.nanoseconds) ns: \(state)") }
+    }
+
+    /// Bytes are under way to an application that would take them.
+    private func isAwaited(_ acceptor: Endpoint) -> Bool {
+        func awaits(_ reader: Endpoint, _ writer: Endpoint) -> Bool {
+            writer.session.undelivered > 0 && !reader.applicationIsDone && reader.buffered < reader.plan.legCapacity
         }
-        let wantsToWrite = [opener, acceptor].contains { !$0.hasFinished && $0.written < UInt64($0.plan.total) }
-        let hasUndelivered = opener.session.undelivered + acceptor.session.undelivered > 0
-        if wantsToWrite || hasUndelivered { complain("nothing moves since \(lastProgress.nanoseconds) ns: \(state)") }
+        return awaits(opener, acceptor) || awaits(acceptor, opener)
     }
 
     /// A sum that changes whenever something has come nearer to its end.
@@ -163,17 +187,10 @@ final class World {
         guard let id = opener.links.first(where: { opener.session.isCurrent($0.number) })?.connection,
             acceptor.link(over: id) != nil
         else { return false }
-        let isLate = connections[id].pipes.contains { max($0.lastArrival, $0.heldUntil) > now }
+        let isLate = connections[id].pipes.contains {
+            max($0.lastArrival, $0.heldUntil) > now || $0.isForgotten || $0.stall != nil
+        }
         return !connections[id].isCut && !connections[id].isOpen.contains(false) && !isLate
+            && paths[connections[id].path].isClear(now) && isRunning(.opener) && isRunning(.acceptor)
     }
-}
-
-/// What a run was like.
-struct Statistics {
-    var time = Interval.zero
-    var events: UInt64 = 0
-    var bytes: UInt64 = 0
-    var cuts: UInt64 = 0
-    var joins: UInt64 = 0
-    var attacks: UInt64 = 0
 }

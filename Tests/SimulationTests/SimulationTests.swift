@@ -12,7 +12,7 @@ import Testing
         var joins: UInt64 = 0
         for seed in batch * Self.batch..<(batch + 1) * Self.batch {
             let report = try Simulation.run(seed: seed)
-            cuts += report.cuts
+            cuts += report[.cut]
             joins += report.joins
         }
         #expect(cuts > 0 && joins > 0, "a network without faults proves nothing")

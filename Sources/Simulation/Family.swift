@@ -1,0 +1,20 @@
+/// What a schedule is about. It follows from the seed, so that one range of seeds has all of them.
+public enum Family: String, CaseIterable, Sendable {
+    /// Connections that break, attackers, impostors.
+    case plain
+    /// Nothing is wrong: slow paths, long round trips, applications that do not read, processes that are stopped.
+    /// Nothing may be done about it.
+    case calm
+    /// Connections and paths that fall silent, and paths that lose packets.
+    case silence
+    /// The opener's address changes.
+    case roam
+    /// Long outages and short limits.
+    case expiry
+    /// Processes that are stopped while connections break.
+    case stopped
+
+    public init(seed: UInt64) {
+        self = Family.allCases[Int(seed % UInt64(Family.allCases.count))]
+    }
+}

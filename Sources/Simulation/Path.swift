@@ -1,0 +1,38 @@
+import SessionProtocol
+
+/// A way between the two hosts, from one of the opener's addresses.
+struct Path {
+    let plan: Scenario.Path
+    /// By the role of the writer: until when the path is busy with what was sent before.
+    private var busyUntil: [Instant]
+    /// By the role of the writer: what is sent until then does not arrive, and nobody is told.
+    private(set) var silentUntil: [Instant]
+    /// The opener has an address on it until nil; connections live no longer than their address.
+    var address: Int? = 0
+    /// The next address that it will have.
+    var nextAddress = 1
+
+    init(_ plan: Scenario.Path, _ now: Instant) {
+        self.plan = plan
+        busyUntil = [now, now]
+        silentUntil = [now, now]
+    }
+
+    /// When `count` bytes that `role` sends now have left, behind all that was sent before.
+    mutating func departure(of count: Int, from role: Role, _ now: Instant) -> Instant {
+        guard let rate = plan.rate else { return now }
+        let length = Interval(nanoseconds: UInt64(count) * 1_000_000_000 / rate)
+        busyUntil[role.index] = max(busyUntil[role.index], now) + length
+        return busyUntil[role.index]
+    }
+
+    mutating func silence(from role: Role, until end: Instant) {
+        silentUntil[role.index] = max(silentUntil[role.index], end)
+    }
+
+    /// Nothing keeps packets back, in either direction.
+    func isClear(_ now: Instant) -> Bool { address != nil && silentUntil.allSatisfy { $0 <= now } }
+
+    /// A round trip without a queue, at most.
+    var roundTrip: Interval { (plan.latency + plan.jitter) * 2 }
+}

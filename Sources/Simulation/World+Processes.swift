@@ -1,0 +1,79 @@
+import SessionProtocol
+
+/// What has become of the process at one end.
+enum ProcessState {
+    case running
+    /// It reads and does nothing; its kernel goes on.
+    case stopped
+    /// Its successor is not there yet. Listener, leg, ring and ledger live on.
+    case dead
+}
+
+// The processes at both ends: stopped and continued, killed and succeeded.
+extension World {
+    func isRunning(_ role: Role) -> Bool { processes[role.index] == .running }
+
+    /// Whether somebody reads that end of a connection now; nobody does while its process is stopped or dead.
+    func isServed(_ id: ConnectionID, at role: Role) -> Bool {
+        switch role {
+        case .opener: connections[id].dialler == .attacker || isRunning(.opener)
+        case .acceptor: connections[id].listener == .impostor || isRunning(.acceptor)
+        }
+    }
+
+    /// The process that must run for an event to take place; nil when none must.
+    private func process(for event: Event) -> Role? {
+        switch event {
+        case .received(let id, let role, _), .end(let id, let role, _): isServed(id, at: role) ? nil : role
+        case .dialed, .noticed: .opener
+        case .tick(let role), .drop(let role): role
+        case .targetAnswers, .admissionOver, .accepted: .acceptor
+        case .arrival, .userTimeout, .applicationWrites, .applicationReads, .applicationAborts, .fault, .attack,
+            .continues, .restarts, .addressed, .heal:
+            nil
+        }
+    }
+
+    /// Keeps an event for when its process runs again.
+    ///
+    /// - Returns: false when it can take place now.
+    func postpone(_ event: Event) -> Bool {
+        guard let role = process(for: event), !isRunning(role) else { return false }
+        if case .received(let id, _, let bytes) = event { connections[id].unread[role.index] += bytes.count }
+        postponed[role.index].append(event)
+        return true
+    }
+
+    private func resume(_ role: Role) {
+        processes[role.index] = .running
+        let waiting = postponed[role.index]
+        postponed[role.index] = []
+        for event in waiting {
+            if case .received(let id, _, let bytes) = event { connections[id].unread[role.index] -= bytes.count }
+            handle(event)
+        }
+        for id in connections.indices where connections[id].pipes[role.other.index].choked > 0 {
+            for _ in 0..<connections[id].pipes[role.other.index].choked {
+                schedule.add(.arrival(id, from: role.other), at: now)
+            }
+            connections[id].pipes[role.other.index].choked = 0
+        }
+        settle(role)
+    }
+
+    // MARK: Stopped
+
+    func stop(_ role: Role, until end: Instant) {
+        guard isRunning(role) else { return }
+        trace.note("the \(role)'s process is stopped")
+        statistics.note(.stop)
+        processes[role.index] = .stopped
+        schedule.add(.continues(role), at: end)
+    }
+
+    func continues(_ role: Role) {
+        guard processes[role.index] == .stopped else { return }
+        trace.note("the \(role)'s process goes on")
+        resume(role)
+    }
+}
