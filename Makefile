@@ -58,6 +58,7 @@ bench: build
 install: build
 	install -D -m 755 $(tree)/bin/usl $(DESTDIR)$(PREFIX)/bin/usl
 	install -D -m 644 $(tree)/lib/usl/libusl.so $(DESTDIR)$(PREFIX)/lib/usl/libusl.so
+	install -D -m 644 packaging/usl.toml $(DESTDIR)$(PREFIX)/share/doc/usl/usl.toml
 
 format:
 	$(SWIFT) format --in-place --recursive $(sources)

@@ -46,6 +46,8 @@ let package = Package(
         .target(name: "SessionProtocol", swiftSettings: optimised),
         .target(name: "SessionProtocolEmbedded", swiftSettings: embedded),
         .target(name: "Rendezvous", swiftSettings: strict),
+        // Reads no file itself: text in, limits out.
+        .target(name: "Policy", swiftSettings: strict),
 
         .target(
             name: "Transport", dependencies: ["Kernel", "COpenSSL", "SessionProtocol"], swiftSettings: strict),
@@ -62,21 +64,22 @@ let package = Package(
         .target(
             name: "SessionHost",
             dependencies: [
-                "Engine", "Interception", "Keeper", "Kernel", .product(name: "Logging", package: "swift-log"),
+                "Engine", "Interception", "Keeper", "Kernel", "Policy",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
         .target(
             name: "Agent",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper", "Rendezvous",
+                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Rendezvous",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
             name: "Gateway",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper",
+                "SessionHost", "Engine", "Interception", "Keeper", "Policy",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -84,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "usl",
             dependencies: [
-                "Agent", "Gateway", "NetworkLab", "SessionHost",
+                "Agent", "Gateway", "NetworkLab", "Policy", "SessionHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -110,6 +113,7 @@ let package = Package(
         .testTarget(name: "SessionProtocolTests", dependencies: ["SessionProtocol"]),
         .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
         .testTarget(name: "RendezvousTests", dependencies: ["Rendezvous"]),
+        .testTarget(name: "PolicyTests", dependencies: ["Policy", "Kernel"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),

@@ -3,7 +3,7 @@
 
 import Glibc
 
-/// What reads bytes from a peer.
+/// What reads bytes from a peer, or from a file.
 enum FuzzTarget: String {
     /// ``FrameDecoder``, in pieces and at once.
     case frames
@@ -13,11 +13,13 @@ enum FuzzTarget: String {
     case session
     /// The messages between the preload library and the agent.
     case control
+    /// `usl.toml`, which nobody but its owner writes, and which must not end a gateway all the same.
+    case configuration
 
     static let chosen: FuzzTarget = {
         let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
         guard let target = FuzzTarget(rawValue: name) else {
-            fputs("FUZZ_TARGET is one of: frames handshake session control\n", stderr)
+            fputs("FUZZ_TARGET is one of: frames handshake session control configuration\n", stderr)
             exit(2)
         }
         return target
@@ -29,6 +31,7 @@ enum FuzzTarget: String {
         case .handshake: fuzzHandshake(input)
         case .session: fuzzSession(input)
         case .control: fuzzControl(input)
+        case .configuration: fuzzConfiguration(input)
         }
     }
 }

@@ -119,7 +119,7 @@ final class Agent {
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
         let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
-        let (suspendLimit, place) = (Interval(options.suspension), session.place)
+        let (suspendLimit, place) = (Interval(options.limits.suspend), session.place)
         place.mailbox.post { loop in
             let owner = OpeningSession(table: place.sessions.on(loop), journal: journal.take()) { event in
                 main.post { handler.on($0)(event) }

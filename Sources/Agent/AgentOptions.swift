@@ -1,4 +1,5 @@
 public import Kernel
+public import Policy
 
 /// What `usl CMD` or `usl forward` was asked to do with connections.
 public struct AgentOptions: Sendable {
@@ -32,8 +33,7 @@ public struct AgentOptions: Sendable {
     public var treatment = Treatment.session
     /// Links to other hosts may be plain; until links can be TLS, they have to.
     public var allowsPlain = false
-    /// How long a session may be without a link.
-    public var suspension = Duration.seconds(24 * 3600)
+    public var limits = Limits()
     public var verbosity = Verbosity.normal
 
     /// Where a gateway listens by default.

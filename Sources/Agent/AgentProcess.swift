@@ -9,8 +9,6 @@ import SystemPackage
 
 /// The agent of `usl COMMAND` or `usl forward`, a process of its own.
 public final class AgentProcess {
-    /// Bytes of replay buffers and held bytes, in all.
-    private static let memoryLimit = 1 << 30
     /// Most programs open few connections at a time; more threads would cost them more than they bring.
     private static let maximumLoops = 4
 
@@ -32,7 +30,7 @@ public final class AgentProcess {
         DescriptorLimit.raise()
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
-            let limits = ArenaLimits(capacity: memoryLimit / loops)
+            let limits = ArenaLimits(capacity: options.limits.memory / loops)
             let loop = try EventLoop(arena: limits)
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
             try process.start(options, controlListener, keeper, forwarding)

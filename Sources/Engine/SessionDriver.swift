@@ -203,10 +203,6 @@ public final class SessionDriver {
             self.ending = ending
             lingerDeadline = loop.now + SessionDriver.lingerLimit
             if leg == nil { expectsLeg = false }
-            switch ending {
-            case .finished, .abortedHere: break
-            case .abortedByPeer, .refused, .gone, .expired, .unconfirmed, .violation, .dropped: resetLeg()
-            }
             owner?.sessionEnded(self, ending)
         }
     }

@@ -1,4 +1,5 @@
 public import Kernel
+public import Policy
 
 /// What a gateway does.
 public struct GatewayOptions: Sendable {
@@ -8,8 +9,7 @@ public struct GatewayOptions: Sendable {
     public var allow: AllowList
     /// Whether links may come from other hosts without encryption.
     public var allowsPlain = false
-    /// How long a session may be without a link.
-    public var suspension = Duration.seconds(24 * 3600)
+    public var limits = Limits()
     /// The directory of what outlives the gateway; nil: `/var/lib/usl` for root, else `usl` in the user's state directory.
     public var stateDirectory: String?
 

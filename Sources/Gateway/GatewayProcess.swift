@@ -11,9 +11,6 @@ public import Transport
 
 /// The process next to a server: the worker of `usl gateway`.
 public final class GatewayProcess {
-    /// Bytes of replay buffers and held bytes, in all.
-    private static let memoryLimit = 1 << 30
-
     private let loop: EventLoop
     private let logger: Logger
     private var door: FrontDoor?
@@ -35,7 +32,7 @@ public final class GatewayProcess {
     ) -> Int32 {
         do throws(Errno) {
             let cores = LoopPool.coreCount
-            let limits = ArenaLimits(capacity: memoryLimit / cores)
+            let limits = ArenaLimits(capacity: options.limits.memory / cores)
             let process = GatewayProcess(loop: try EventLoop(arena: limits), cores: cores, limits, logger)
             try process.start(options, listeners, control, keeper)
             process.loop.run()

@@ -51,8 +51,8 @@ public enum Ending: Equatable, Sendable {
     /// The application's connection must end in a reset, since its stream may be cut short.
     public var resetsLeg: Bool {
         switch self {
-        case .finished, .abortedHere, .refused: false
-        case .abortedByPeer, .gone, .expired, .unconfirmed, .violation, .dropped: true
+        case .finished, .abortedHere: false
+        case .abortedByPeer, .refused, .gone, .expired, .unconfirmed, .violation, .dropped: true
         }
     }
 }

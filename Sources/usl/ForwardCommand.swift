@@ -35,7 +35,7 @@ struct ForwardCommand: ParsableCommand {
             agent.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
         }
         agent.allowsPlain = links.plain
-        agent.suspension = links.suspend
+        agent.limits = try links.limits()
         guard let address = try target.resolve().first else { return }
         let forwarding = ForwardTarget(listeners: try Listener.open(listen.resolve()), target: address)
         WorkerKeeper.run(try ControlSocket(of: .agent)) { [agent] control, channel in

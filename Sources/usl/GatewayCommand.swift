@@ -46,7 +46,7 @@ struct GatewayCommand: ParsableCommand {
             listen: try listen.flatMap { try $0.resolvedForLinks(plain: links.plain) },
             allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }))
         options.allowsPlain = links.plain
-        options.suspension = links.suspend
+        options.limits = try links.limits()
         options.stateDirectory = state
         let listeners = try Listener.open(options.listen)
         WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in

@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Kernel
+import Policy
 
 /// Options about links, shared by the commands that make them.
 struct LinkOptions: ParsableArguments {
@@ -8,27 +9,52 @@ struct LinkOptions: ParsableArguments {
     var plain = false
 
     @Option(
-        help: ArgumentHelp("How long a session may be without a link.", valueName: "duration"),
-        transform: DurationText.parse)
-    var suspend = Duration.seconds(24 * 3600)
+        help: ArgumentHelp(
+            "How long a session may be without a link; 24h unless a configuration says otherwise.",
+            valueName: "duration"),
+        transform: suspendArgument)
+    var suspend: Duration?
+
+    @Option(help: ArgumentHelp("A configuration file, read behind the machine's and the user's.", valueName: "file"))
+    var policy: String?
+
+    /// What the configuration and the command line say together.
+    func limits() throws -> Limits {
+        var limits = try ConfigurationFiles.load(named: policy).limits
+        if let suspend { limits.suspend = suspend }
+        return limits
+    }
+
+    private static func suspendArgument(_ text: String) throws -> Duration {
+        guard let duration = DurationText.parse(text) else {
+            throw ArgumentFailure(
+                description: "'\(text)' is no duration; write it as 250ms, 30s, 15m, 24h or 7d")
+        }
+        guard Limits.suspendRange.contains(duration) else {
+            let (least, most) = (Limits.suspendRange.lowerBound, Limits.suspendRange.upperBound)
+            throw ArgumentFailure(
+                description: "--suspend must be between \(DurationText.text(least)) and \(DurationText.text(most))")
+        }
+        return duration
+    }
 }
 
-/// An address of the command line that cannot be used.
-struct AddressFailure: Error, CustomStringConvertible {
+/// A word of the command line that cannot be used.
+struct ArgumentFailure: Error, CustomStringConvertible {
     let description: String
 }
 
 extension HostPort {
     /// Reads an address of the command line.
     static func argument(_ text: String) throws -> HostPort {
-        guard let address = HostPort(text) else { throw AddressFailure(description: "'\(text)' is no HOST:PORT") }
+        guard let address = HostPort(text) else { throw ArgumentFailure(description: "'\(text)' is no HOST:PORT") }
         return address
     }
 
     /// Likewise, of a gateway.
     static func gatewayArgument(_ text: String) throws -> HostPort {
         guard let address = HostPort(text, defaultPort: AgentOptions.gatewayPort) else {
-            throw AddressFailure(description: "'\(text)' is no HOST or HOST:PORT")
+            throw ArgumentFailure(description: "'\(text)' is no HOST or HOST:PORT")
         }
         return address
     }
@@ -37,7 +63,7 @@ extension HostPort {
     func resolvedForLinks(plain: Bool) throws -> [SocketAddress] {
         let addresses = try resolve()
         if !plain, let outside = addresses.first(where: { !$0.isLoopback }) {
-            throw AddressFailure(
+            throw ArgumentFailure(
                 description: "links at \(outside) are not encrypted yet; "
                     + "if that is what you want, give --plain at both ends")
         }

@@ -69,7 +69,7 @@ struct RunCommand: ParsableCommand {
         options.treatment = treatment
         options.allowsPlain = links.plain
         options.verbosity = quiet ? .quiet : verbose ? .verbose : .normal
-        options.suspension = links.suspend
+        options.limits = try links.limits()
         return options
     }
 }

@@ -32,7 +32,7 @@ struct USLCommand: ParsableCommand {
 
     static let splitter = CommandLineSplitter(
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
-        valueOptions: ["--gateway", "--treatment", "--suspend"],
+        valueOptions: ["--gateway", "--treatment", "--suspend", "--policy"],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
 
     /// Does what the words after the program's name ask for, and exits.
@@ -65,7 +65,7 @@ struct USLCommand: ParsableCommand {
             print(fullMessage(for: error))
             CLinux.exit(0)
         }
-        Diagnostics.report(message(for: error))
+        for line in message(for: error).split(separator: "\n") { Diagnostics.report(String(line)) }
         if error is CommandLineSplitter.Failure || exitCode(for: error) == .validationFailure {
             Diagnostics.report("see usl --help")
         }

@@ -89,18 +89,6 @@ struct SplitterTests {
 
 @Suite("Values of the command line")
 struct ValueTests {
-    @Test("durations have a unit")
-    func durations() throws {
-        #expect(try DurationText.parse("250ms") == .milliseconds(250))
-        #expect(try DurationText.parse("0s") == .zero)
-        #expect(try DurationText.parse("15m") == .seconds(900))
-        #expect(try DurationText.parse("24h") == .seconds(86_400))
-        #expect(try DurationText.parse("7d") == .seconds(604_800))
-        for text in ["", "5", "h", "1.5h", "-1s", "1w", "1 s", "99999999999999999999s", "9999999999999999d", "١s"] {
-            #expect(throws: DurationText.Failure.self, "\(text)") { _ = try DurationText.parse(text) }
-        }
-    }
-
     @Test("status documents are read, and written again")
     func json() throws {
         let text = #"{"a":[1,-2.5e3,true,false,null],"b":{"c":"\"\\\/\b\f\n\r\té😀 ü"},"n":18446744073709551615}"#

@@ -11,11 +11,12 @@ struct ProjectRulesTests {
         let kernel: Set = ["CLinux", "Kernel"]
         let transport = kernel.union(["COpenSSL", "SessionProtocol"])
         let engine = kernel.union(["SessionProtocol", "Transport", "Keeper"])
-        let host = engine.union(["Engine", "Interception"])
+        let host = engine.union(["Engine", "Interception", "Policy"])
         return [
             "SessionProtocol": [],
             "SessionProtocolEmbedded": [],
             "Rendezvous": [],
+            "Policy": [],
             "Kernel": ["CLinux"],
             "Interposer": ["CLinux"],
             "Transport": transport.subtracting(["Transport"]),

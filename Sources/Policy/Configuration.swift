@@ -1,0 +1,45 @@
+/// What `usl.toml` says. Later files override earlier ones, key by key.
+public struct Configuration: Equatable, Sendable {
+    public private(set) var limits = Limits()
+
+    public init() {}
+
+    /// Takes over what a file says. With any mistake in it, nothing of it applies.
+    ///
+    /// - Parameter file: its path, for messages.
+    public mutating func apply(_ text: [UInt8], file: String) throws(ConfigurationError) {
+        let document: TOMLTable
+        do {
+            document = try TOMLParser.parse(text)
+        } catch {
+            throw ConfigurationError(mistakes: [.init(file: file, line: error.line, text: error.text)])
+        }
+        var changed = self
+        var root = SectionReader(document, file: file)
+        root.section("limits") { limits in
+            limits.value("suspend", in: Limits.suspendRange, DurationText.self) { changed.limits.suspend = $0 }
+            limits.value("memory", in: Limits.memoryRange, SizeText.self) { changed.limits.memory = $0 }
+            limits.value("sessions", in: Limits.sessionsRange, CountText.self) { changed.limits.sessions = $0 }
+        }
+        let mistakes = root.finish()
+        guard mistakes.isEmpty else { throw ConfigurationError(mistakes: mistakes) }
+        self = changed
+    }
+}
+
+/// What is wrong with a configuration, and where.
+public struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+    public struct Mistake: Equatable, Sendable {
+        public let file: String
+        public let line: Int
+        public let text: String
+    }
+
+    /// In the order of the file.
+    public let mistakes: [Mistake]
+
+    /// A line for each mistake.
+    public var description: String {
+        mistakes.map { "\($0.file):\($0.line): \($0.text)" }.joined(separator: "\n")
+    }
+}
