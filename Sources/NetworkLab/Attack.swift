@@ -24,7 +24,8 @@ public final class Attack: Sendable {
         router = lab.router
         switch kind {
         case .tcpkill(let filter):
-            process = try router.start([try Tool.tcpkill.located(), "-9", "-i", Lab.interface(1), filter])
+            let interface = LabNetwork(host: 1, interface: 0).routerInterface
+            process = try router.start([try Tool.tcpkill.located(), "-9", "-i", interface, filter])
             try process.waitForOutput("listening on")
         case .resets(let port, let every, let lasting):
             let script = """

@@ -1,5 +1,6 @@
 import CLinux
 import Kernel
+import SystemPackage
 
 /// A file without a name that takes what a program writes, or holds what it shall read (memfd_create(2)).
 ///
@@ -42,6 +43,13 @@ func labCall(_ name: String, _ call: () -> Int32) throws(LabError) -> Descriptor
     let number = call()
     guard number >= 0 else { throw .system(call: name, reason: errnoText()) }
     return Descriptor(owning: number)
+}
+
+/// A call of `Kernel`, whose error becomes one of the lab's.
+func labCalls<Result: ~Copyable>(
+    _ name: String, _ call: () throws(Errno) -> Result
+) throws(LabError) -> Result {
+    do { return try call() } catch { throw .system(call: name, reason: error.description) }
 }
 
 /// What the last failed system call of this thread failed of.

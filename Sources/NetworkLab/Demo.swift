@@ -19,7 +19,8 @@ public struct Demo: ~Copyable {
         do {
             _ = try Tool.tcpkill.located()
             return try Lab.with(hosts: ["client", "server"], rate: .megabits(100)) { lab in
-                let demo = Demo(lab: lab, options: options, usl: try ownExecutable(), interruption: try Interruption())
+                let demo = Demo(
+                    lab: lab, options: options, usl: try LabTool.ownExecutable(), interruption: try Interruption())
                 return try demo.show()
             }
         } catch {
@@ -106,15 +107,6 @@ public struct Demo: ~Copyable {
             sum += Int(text.prefix(while: \.isNumber)) ?? 0
         }
         return sum
-    }
-
-    private static func ownExecutable() throws(LabError) -> String {
-        var path = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let length = path.withUnsafeMutableBytes {
-            readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        guard length > 0 else { throw .system(call: "readlink /proc/self/exe", reason: errnoText()) }
-        return String(decoding: path[..<length], as: UTF8.self)
     }
 }
 

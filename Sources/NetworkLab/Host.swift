@@ -9,10 +9,11 @@ import Synchronization
 /// `/run` is empty and private, `HOME` lies in it, and `/etc/hosts` knows the names of all hosts of the lab.
 public final class Host: Sendable {
     public let name: String
-    /// The host's IPv4 and IPv6 addresses, without a prefix length.
+    /// The host's IPv4 and IPv6 addresses on its first interface, without a prefix length.
     public let address: String
     public let address6: String
 
+    let number: Int
     /// The host's first process, as this process sees it.
     let initialProcess: pid_t
     private let inUserNamespace: Bool
@@ -24,8 +25,10 @@ public final class Host: Sendable {
     /// a network interface can be moved from one to the other.
     init(name: String, number: Int, names: [(name: String, number: Int)], owner: Host?) throws(LabError) {
         self.name = name
-        address = Host.address(number, 2)
-        address6 = Host.address6(number, 2)
+        self.number = number
+        let first = LabNetwork(host: number, interface: 0)
+        address = first.address
+        address6 = first.address6
         inUserNamespace = geteuid() != 0
 
         // Orphans need nobody to wait for them, and addresses no second in which duplicates are looked for.
@@ -40,8 +43,9 @@ public final class Host: Sendable {
 
             """
         for other in names {
-            script += "echo '\(Host.address(other.number, 2)) \(other.name)' >> /run/hosts\n"
-            script += "echo '\(Host.address6(other.number, 2)) \(other.name)' >> /run/hosts\n"
+            let network = LabNetwork(host: other.number, interface: 0)
+            script += "echo '\(network.address) \(other.name)' >> /run/hosts\n"
+            script += "echo '\(network.address6) \(other.name)' >> /run/hosts\n"
         }
         script += """
             mount --bind /run/hosts /etc/hosts
@@ -71,10 +75,6 @@ public final class Host: Sendable {
         initialProcess = first
     }
 
-    /// The address of the host (`end` 2) or of the router (`end` 1) on the host's own network.
-    static func address(_ number: Int, _ end: Int) -> String { "10.77.\(number).\(end)" }
-    static func address6(_ number: Int, _ end: Int) -> String { "fd77:\(number)::\(end)" }
-
     /// Nothing of the caller's environment but its temporary folder: programs behave the same for everybody.
     static let environment: [String: String] = {
         var environment = [
@@ -99,10 +99,18 @@ public final class Host: Sendable {
     public func start(
         _ command: [String], environment: [String: String] = [:], directory: String = "/", input: Input = .nothing
     ) throws(LabError) -> LabProcess {
+        try start(command, environment: environment, directory: directory, reading: try input.opened())
+    }
+
+    /// Starts a program whose standard input is `input`.
+    func start(
+        _ command: [String], environment: [String: String] = [:], directory: String = "/",
+        reading input: consuming Descriptor
+    ) throws(LabError) -> LabProcess {
         let spaces = ["--net", "--pid", "--mount", "--uts", "--ipc", "--wdns=\(directory)"]
         let process = try LabProcess(
             launch: try enter(spaces) + command, command: command,
-            environment: Host.environment.merging(environment) { $1 }, input: try input.opened())
+            environment: Host.environment.merging(environment) { $1 }, input: input)
         processes.withLock { $0.append(process) }
         return process
     }

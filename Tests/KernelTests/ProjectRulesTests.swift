@@ -27,6 +27,7 @@ struct ProjectRulesTests {
             "Agent": host.union(["SessionHost", "Rendezvous"]),
             "Gateway": host.union(["SessionHost"]),
             "NetworkLab": kernel,
+            "LabCommand": kernel.union(["NetworkLab"]),
             "Simulation": ["SessionProtocol"],
             "SimulateCommand": ["Simulation"],
             "usl": host.union(["SessionHost", "Agent", "Gateway", "NetworkLab"]),
@@ -43,8 +44,8 @@ struct ProjectRulesTests {
         "Synchronization": ["Keeper", "Engine", "SessionHost", "NetworkLab"],
         "DequeModule": ["Engine", "SessionHost", "Gateway"],
         "Logging": ["SessionHost", "Agent", "Gateway", "usl"],
-        "ArgumentParser": ["SimulateCommand", "usl"],
-        "Glibc": ["SimulateCommand"],
+        "ArgumentParser": ["SimulateCommand", "LabCommand", "usl"],
+        "Glibc": ["SimulateCommand", "LabCommand"],
     ]
 
     let tree = SourceTree()
