@@ -16,7 +16,8 @@ private struct SessionRun {
     init(_ input: FuzzInput) {
         var input = input
         let configuration = SessionConfiguration(
-            window: 65_536, maximumWindow: 1 << 20, suspendLimit: .seconds(60), seed: 1)
+            window: 65_536, maximumWindow: 1 << 20, suspendLimit: .seconds(60),
+            mode: LinkMode.allCases[input.below(3)], paths: [PathID(0), PathID(1)], seed: 1)
         if input.byte() & 1 == 0 {
             session = .opener(SessionRun.open, configuration, now)
         } else {
@@ -65,13 +66,18 @@ private struct SessionRun {
             now = now + Interval.milliseconds(UInt64(input.byte()) << UInt64(input.below(10)))
             session.tick(now)
         case 10: if let number = link() { session.linkLost(number, .closed, now) }
-        case 11: if let number = link() { session.linkConnected(number, now) }
+        case 11: if let number = link() { session.linkConnected(number, roundTrip: nil, now) }
         case 12, 13: pull()
         case 14: join()
         default:
             switch input.below(8) {
             case 0: session.drop(saying: .ending, now)
             case 1: session.networkChanged(now)
+            case 2: if let number = link() { session.suspect(number, now) }
+            case 3: session.addPath(PathID(input.byte() % 3), now)
+            case 4: session.removePath(PathID(input.byte() % 3), now)
+            case 5: if let number = link() { session.linkExamined(number, vitals(), now) }
+            case 6: session.checkLinks(now)
             default: pull()
             }
         }
@@ -79,6 +85,12 @@ private struct SessionRun {
 
     private mutating func link() -> LinkNumber? {
         session.links.isEmpty ? nil : session.links[input.below(session.links.count)].number
+    }
+
+    private mutating func vitals() -> LinkVitals {
+        LinkVitals(
+            acknowledged: UInt64(input.byte()), hasUnacknowledged: input.below(2) == 0,
+            retransmissions: UInt32(input.byte()), roundTrip: .milliseconds(UInt64(input.byte())))
     }
 
     /// A position that the session may be interested in, or any.
@@ -129,7 +141,8 @@ private struct SessionRun {
         let epoch = input.below(4) == 0 ? input.word() : session.highestEpoch &+ UInt64(input.below(3))
         return AttachClaim(
             role: role, session: session.id, link: LinkNumber(truncatingIfNeeded: input.below(40)), epoch: epoch,
-            received: position(), acknowledged: position(), window: UInt16(input.byte()), isStale: input.below(4) == 0)
+            received: position(), acknowledged: position(), window: UInt16(input.byte()), isStale: input.below(4) == 0,
+            isRestarted: input.below(4) == 0)
     }
 
     private mutating func receive(_ bytes: [UInt8]) {
@@ -145,7 +158,9 @@ private struct SessionRun {
             case .needMore: return
             case .data(let range):
                 require(!range.isEmpty && range.upperBound <= bytes.count)
-                held += range.count
+                held = Int(session.receivedBytes - session.deliveredBytes)
+            case .early(let position, let range):
+                require(!range.isEmpty && range.upperBound <= bytes.count && position > session.receivedPosition)
             case .opened(let answer): session.opened(Verified(message: answer.message), on: number, now)
             case .attached(let answer): session.attached(Verified(message: answer.message), on: number, now)
             case .attach(let attach):
@@ -192,7 +207,8 @@ private struct SessionRun {
             case .ended:
                 require(!hasEnded, "a session ends once")
                 hasEnded = true
-            case .dial, .resetLeg: require(!hasEnded, "\(effect) of a session that is over")
+            case .dial, .resetLeg, .examine, .suspected:
+                require(!hasEnded, "\(effect) of a session that is over")
             case .close: break
             }
         }
@@ -200,10 +216,12 @@ private struct SessionRun {
 
     private func check() {
         require(session.acknowledged <= session.taken && session.delivered <= session.receivedPosition)
-        require(session.links.count <= Session.maximumLinks)
+        if session.role == .acceptor { require(session.links.count <= Session.maximumLinks) }
         require(Set(session.links.map { $0.number }).count == session.links.count)
         require(session.links.allSatisfy { $0.handshake.count <= 4 }, "answers pile up")
-        require(session.links.filter { $0.state == .current }.count <= 1)
+        if session.role == .opener, session.mode == .failover {
+            require(session.links.filter { $0.state == .current }.count <= 1)
+        }
         require(
             session.sender.resend.ranges.allSatisfy {
                 $0.lowerBound >= session.sender.acknowledged && $0.upperBound <= session.sender.next
@@ -211,7 +229,8 @@ private struct SessionRun {
         require(session.isOver == hasEnded)
         if hasEnded { require(session.links.allSatisfy { $0.state == .leaving }) }
         if session.role == .opener, !session.isOver {
-            require(session.links.contains { !$0.isRetired } || session.timers[.dial] != nil, "nobody dials")
+            let isTrying = session.links.contains { $0.state != .leaving } || session.timers[.dial] != nil
+            require(isTrying || session.paths.isEmpty, "nobody dials")
         }
     }
 }

@@ -12,7 +12,7 @@ extension LinkFailure {
         case .frame(.notUSL): "does not speak USL; is this the gateway's port?"
         case .frame(.otherVersion): "speaks another version of USL"
         case .frame(let error): "broke the protocol: \(error)"
-        case .gap: "broke the protocol: bytes are missing"
+        case .silent: "does not answer"
         case .unproven: "could not prove that it holds the session"
         case .staleEpoch: "has seen a newer link of the session"
         case .otherInstance: "is another gateway than the one that holds the session"
@@ -24,7 +24,7 @@ extension LinkFailure {
         switch self {
         case .socket(let code): Errno(rawValue: code)
         case .handshakeTimeout: .timedOut
-        case .closed, .frame, .gap, .unproven, .staleEpoch, .otherInstance: .connectionRefused
+        case .closed, .frame, .silent, .unproven, .staleEpoch, .otherInstance: .connectionRefused
         }
     }
 }

@@ -10,6 +10,8 @@ struct FrameQueue {
     static let gatheringLimit = 256 * 1024
     /// DATA frames of one write at most, besides the small ones.
     private static let maximumPieces = 16
+    /// What ends a frame whose bytes have left the ring: the peer has delivered them from another link, and drops them.
+    private static let filler = [UInt8](repeating: 0, count: Wire.maximumData)
 
     private enum Piece {
         /// Encoded bytes, from an index on.
@@ -18,11 +20,6 @@ struct FrameQueue {
         case data(FrameHeader, Range<Position>)
         /// The rest of a DATA frame whose header has left.
         case rest(Range<Position>)
-    }
-
-    enum Failure: Error {
-        /// The rest of a frame that has begun was acknowledged on another link, and has left the ring.
-        case overtaken
     }
 
     private var pieces: ContiguousArray<Piece> = []
@@ -48,14 +45,14 @@ struct FrameQueue {
     }
 
     /// Writes as much as the link takes in one system call.
-    mutating func write(to link: inout Link, from ring: borrowing Ring) throws(Failure) -> TransferResult {
-        try skipAcknowledged(below: ring.base)
+    mutating func write(to link: inout Link, from ring: borrowing Ring) -> TransferResult {
+        skipAcknowledged(below: ring.base)
         guard !pieces.isEmpty else { return .bytes(0) }
         let count = pieces.count
         let result = withUnsafeTemporaryAllocation(
             byteCount: count * Wire.headerLength, alignment: MemoryLayout<UInt64>.alignment
         ) { headers in
-            withUnsafeTemporaryAllocation(of: iovec.self, capacity: count * 3) { vectors in
+            withUnsafeTemporaryAllocation(of: iovec.self, capacity: count * 4) { vectors in
                 let used = gather(into: vectors, headers: headers, from: ring)
                 return link.write(UnsafeBufferPointer(rebasing: vectors[..<used]))
             }
@@ -95,7 +92,10 @@ struct FrameQueue {
             case .rest(let range): addSpans(of: range)
             }
         }
-        func addSpans(of range: Range<Position>) {
+        func addSpans(of asked: Range<Position>) {
+            let range = max(asked.lowerBound, ring.base)..<max(asked.upperBound, ring.base)
+            // The array is a constant, and so stays where it is.
+            Self.filler.withUnsafeBytes { add($0.baseAddress, asked.count - range.count) }
             let (first, second) = ring.spans(of: range)
             add(first.baseAddress, first.count)
             if let second { add(second.baseAddress, second.count) }
@@ -104,7 +104,7 @@ struct FrameQueue {
     }
 
     /// Drops what the peer has acknowledged meanwhile, as it may when a frame was first sent on a link since lost.
-    private mutating func skipAcknowledged(below base: Position) throws(Failure) {
+    private mutating func skipAcknowledged(below base: Position) {
         var index = 0
         while index < pieces.count {
             switch pieces[index] {
@@ -117,7 +117,6 @@ struct FrameQueue {
                 header.length = UInt32(range.upperBound - base)
                 pieces[index] = .data(header, base..<range.upperBound)
                 index += 1
-            case .rest(let range) where range.lowerBound < base: throw .overtaken
             case .bytes, .header, .data, .rest: index += 1
             }
         }

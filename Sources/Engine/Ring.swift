@@ -8,8 +8,10 @@ public import CLinux
 public struct Ring: ~Copyable {
     /// Position of the first byte held.
     public private(set) var base: UInt64
-    /// Position after the last byte held.
+    /// Position after the last byte held in order.
     public private(set) var end: UInt64
+    /// Position after the last byte placed; at least `end`.
+    private var reach: UInt64
     /// Bytes that the present slot can hold; 0 without one.
     public private(set) var capacity = 0
     /// The largest slot that the ring may have, in bytes. Lowering it does not shrink a slot that is larger.
@@ -25,6 +27,7 @@ public struct Ring: ~Copyable {
         self.arena = arena
         self.base = base
         end = base
+        reach = base
         self.maximum = maximum
         memory = arena.base
     }
@@ -62,18 +65,47 @@ public struct Ring: ~Copyable {
     public mutating func commit(_ count: Int) {
         precondition(count >= 0 && count <= freeSpace, "committed more than was free")
         end += UInt64(count)
+        reach = max(reach, end)
     }
 
     /// Copies bytes to the end, as many as fit; the slot grows for them up to the maximum.
     ///
     /// - Returns: bytes taken; fewer than given when the maximum or the arena's limit is reached.
     public mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int {
-        if bytes.count > freeSpace { grow(to: min(count + bytes.count, maximum)) }
+        if bytes.count > freeSpace { grow(to: min(max(count + bytes.count, Int(reach - base)), maximum)) }
         let length = min(bytes.count, freeSpace)
         guard length > 0, let source = bytes.baseAddress else { return 0 }
-        copyIn(source, length)
+        copyIn(source, length, at: end)
         end += UInt64(length)
+        reach = max(reach, end)
         return length
+    }
+
+    /// Keeps bytes at a position beyond the end, until `extend` makes them part of the ring.
+    ///
+    /// - Returns: false when they do not fit.
+    public mutating func place(_ bytes: UnsafeRawBufferPointer, at position: UInt64) -> Bool {
+        precondition(position >= end, "bytes in order are appended")
+        guard let source = bytes.baseAddress else { return true }
+        let needed = Int(max(position + UInt64(bytes.count), reach) - base)
+        guard grow(to: needed) else { return false }
+        copyIn(source, bytes.count, at: position)
+        reach = max(reach, position + UInt64(bytes.count))
+        return true
+    }
+
+    /// Makes placed bytes up to `position` part of the ring.
+    public mutating func extend(to position: UInt64) {
+        precondition(position >= end && position <= reach, "bytes that were never placed")
+        end = position
+    }
+
+    /// An empty ring goes on at a later position; what was placed behind it stays.
+    public mutating func advance(to position: UInt64) {
+        precondition(isEmpty && position >= end, "an advance over bytes that are held")
+        base = position
+        end = position
+        reach = max(reach, position)
     }
 
     /// Moves the bytes to a slot of at least `bytes`, unless the present one is as large.
@@ -83,18 +115,15 @@ public struct Ring: ~Copyable {
     public mutating func grow(to bytes: Int) -> Bool {
         if bytes <= capacity { return true }
         guard bytes <= maximum, let larger = arena.allocate(bytes: bytes) else { return false }
-        let (old, oldCapacity, heldEnd) = (memory, capacity, end)
+        let (old, oldCapacity) = (memory, capacity)
         memory = larger.base
         capacity = larger.size
-        if heldEnd > base {
+        if reach > base {
             let start = Int(truncatingIfNeeded: base) & (oldCapacity - 1)
-            let first = min(count, oldCapacity - start)
-            let rest = count - first
-            end = base
-            copyIn(old + start, first)
-            end += UInt64(first)
-            if rest > 0 { copyIn(old, rest) }
-            end = heldEnd
+            let all = Int(reach - base)
+            let first = min(all, oldCapacity - start)
+            copyIn(old + start, first, at: base)
+            if all > first { copyIn(old, all - first, at: base + UInt64(first)) }
         }
         slot = consume larger
         return true
@@ -121,9 +150,15 @@ public struct Ring: ~Copyable {
         if position > base { base = position }
     }
 
+    /// Drops everything, also what was placed.
+    public mutating func removeAll() {
+        base = reach
+        end = reach
+    }
+
     /// Gives the slot back when the ring is empty. For sessions that have come to rest: the next byte needs a new one.
     public mutating func trim() {
-        guard isEmpty, capacity > 0 else { return }
+        guard isEmpty, reach == end, capacity > 0 else { return }
         slot = nil
         capacity = 0
     }
@@ -132,9 +167,8 @@ public struct Ring: ~Copyable {
 
     private func offset(of position: UInt64) -> Int { Int(truncatingIfNeeded: position) & (capacity - 1) }
 
-    /// Writes bytes from `end` on, without moving it.
-    private func copyIn(_ source: UnsafeRawPointer, _ length: Int) {
-        let start = offset(of: end)
+    private func copyIn(_ source: UnsafeRawPointer, _ length: Int, at position: UInt64) {
+        let start = offset(of: position)
         let first = min(length, capacity - start)
         (memory + start).copyMemory(from: source, byteCount: first)
         if first < length { memory.copyMemory(from: source + first, byteCount: length - first) }

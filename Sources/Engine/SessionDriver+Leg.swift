@@ -112,6 +112,7 @@ extension SessionDriver {
         var taken = 0
         if held.isEmpty, leg?.isWritable == true {
             taken = write(delivery.byteCount) { leg in delivery.withVector { leg.socket.send($0) } }
+            held.advance(to: session.deliveredBytes)
         }
         if taken < delivery.byteCount, session.wantsDelivery {
             var fits = true
@@ -122,6 +123,17 @@ extension SessionDriver {
             if !fits { session.drop(saying: .exhausted, loop.now) }
         }
         delivery = Delivery()
+    }
+
+    /// Keeps what came before its turn, on another link than what precedes it.
+    func hold(_ bytes: UnsafeRawBufferPointer, at position: Position) {
+        if !held.place(bytes, at: position) { session.drop(saying: .exhausted, loop.now) }
+    }
+
+    /// Bytes that came early follow what has just come.
+    func closeGap(behind delivery: inout Delivery) {
+        deliver(&delivery)
+        if session.wantsDelivery { held.extend(to: session.receivedBytes) }
     }
 
     func deliverHeld() {
@@ -202,7 +214,7 @@ extension SessionDriver {
         _ = try? leg.socket.abort()
         loop.deregister(leg.registration)
         _ = consume leg
-        held.release(below: held.end)
+        held.removeAll()
         held.trim()
         owner?.legClosed(self)
     }

@@ -47,9 +47,29 @@ extension SessionDriver {
             guard isConnected else { return }
             connection.stage = .open
             lastPeer = connection.remote
-            session.linkConnected(connection.number, loop.now)
+            session.linkConnected(connection.number, roundTrip: vitals(of: connection)?.roundTrip, loop.now)
         } catch {
             lose(connection.number, .socket(error.rawValue))
+        }
+    }
+
+    /// Reads what has arrived, so that a process that had no time for it does not blame the link, and then reports what
+    /// the kernel knows.
+    func examine(_ number: LinkNumber) {
+        guard let connection = links.first(where: { $0.number == number }) else { return }
+        connection.isReadable = true
+        read(connection)
+        guard let vitals = vitals(of: connection) else { return }
+        session.linkExamined(connection.number, vitals, loop.now)
+    }
+
+    private func vitals(of connection: LinkConnection) -> LinkVitals? {
+        connection.link.withSocket { socket in
+            guard let info = try? socket.info() else { return nil }
+            return LinkVitals(
+                acknowledged: info.bytes_acked, hasUnacknowledged: info.unacked > 0 || info.notsent_bytes > 0,
+                retransmissions: info.total_retrans,
+                roundTrip: info.rtt > 0 ? .microseconds(UInt64(info.rtt)) : nil)
         }
     }
 
@@ -85,6 +105,10 @@ extension SessionDriver {
             case .data(let range):
                 if delivery.isFull { deliver(&delivery) }
                 delivery.append(UnsafeRawBufferPointer(rebasing: input[range]))
+                if session.receivedBytes != held.end + UInt64(delivery.byteCount) { closeGap(behind: &delivery) }
+            case .early(let position, let range):
+                deliver(&delivery)
+                hold(UnsafeRawBufferPointer(rebasing: input[range]), at: position)
             case .opened(let opened): take(opened, on: connection.number)
             case .attached(let attached):
                 guard let proof = proof(of: attached.transcript), let verified = attached.verified(by: proof) else {
@@ -128,18 +152,13 @@ extension SessionDriver {
             }
             guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
             let wanted = connection.queue.byteCount
-            do {
-                switch try connection.queue.write(to: &connection.link, from: outbound) {
-                case .bytes(let count):
-                    total += count
-                    if count < wanted, !connection.queue.isEmpty { connection.isWritable = count == 0 }
-                case .wouldBlock: connection.isWritable = false
-                case .endOfStream: preconditionFailure("a write has no end of stream")
-                case .failed(let code): drain(connection, .socket(code.rawValue))
-                }
-            } catch {
-                lose(connection.number, .closed)
-                return
+            switch connection.queue.write(to: &connection.link, from: outbound) {
+            case .bytes(let count):
+                total += count
+                if count < wanted, !connection.queue.isEmpty { connection.isWritable = count == 0 }
+            case .wouldBlock: connection.isWritable = false
+            case .endOfStream: preconditionFailure("a write has no end of stream")
+            case .failed(let code): drain(connection, .socket(code.rawValue))
             }
         }
     }

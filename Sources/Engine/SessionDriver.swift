@@ -192,7 +192,9 @@ public final class SessionDriver {
 
     private func perform(_ effect: Effect) {
         switch effect {
-        case .dial(let number): dial(number)
+        case .dial(let number, _): dial(number)
+        case .examine(let number): examine(number)
+        case .suspected: owner?.linkFailed(self, .silent)
         case .attach(let number):
             guard let claim = session.attachClaim(on: number) else { return }
             owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))

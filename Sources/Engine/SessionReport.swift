@@ -33,7 +33,7 @@ extension SessionDriver {
         let reports = links.map { link in
             SessionReport.LinkReport(
                 local: link.local, remote: link.remote, state: session.linkState(link.number),
-                roundTrip: session.isCurrent(link.number) ? session.smoothedRTT : nil)
+                roundTrip: session.roundTrip(of: link.number))
         }
         return SessionReport(
             id: session.id, role: session.role, destination: destination,

@@ -13,15 +13,20 @@ public struct AttachClaim: Equatable, Sendable {
     public let window: UInt16
     /// ATTACHED only: `epoch` was not new and the link has not joined; `epoch` is the highest one seen.
     public let isStale: Bool
+    /// The process that held this end has died and another has taken its place: its other links and what it held for its
+    /// application are gone, and what it had promised to hold does not count any more.
+    public let isRestarted: Bool
 
-    static let staleFlag: UInt8 = 1
+    private static let staleFlag: UInt8 = 1
+    private static let restartedFlag: UInt8 = 2
 
     var limit: Position { acknowledged &+ UInt64(window) * Wire.windowUnit }
 
     public var unsealed: UnsealedFrame {
         let header = FrameHeader(
-            type: role == .opener ? .attach : .attached, flags: isStale ? AttachClaim.staleFlag : 0, window: window,
-            offset: 0, acknowledged: acknowledged)
+            type: role == .opener ? .attach : .attached,
+            flags: (isStale ? AttachClaim.staleFlag : 0) | (isRestarted ? AttachClaim.restartedFlag : 0),
+            window: window, offset: 0, acknowledged: acknowledged)
         var writer = ItemWriter()
         writer.append(.session, session.high, session.low)
         writer.append(.linkNumber, link)
@@ -61,7 +66,8 @@ public struct AttachClaim: Equatable, Sendable {
         let claim = AttachClaim(
             role: role, session: session, link: link, epoch: epoch, received: received,
             acknowledged: header.acknowledged, window: header.window,
-            isStale: role == .acceptor && header.flags & staleFlag != 0)
+            isStale: role == .acceptor && header.flags & staleFlag != 0,
+            isRestarted: header.flags & restartedFlag != 0)
         return Unverified(
             message: claim, proof: proof.0, context: ProofContext.attach(by: role),
             frame: header.encodedBytes + payload[..<proof.start])

@@ -21,6 +21,14 @@ struct Backoff: Sendable {
     /// Starts afresh: a new position was acknowledged, or the network changed.
     mutating func reset() { stage = .fresh }
 
+    /// Whether it is still worth dialling more often than failures tell.
+    func isEager(_ now: Instant) -> Bool {
+        switch stage {
+        case .fresh: true
+        case .retrying(let since, _): now - since < Backoff.eagerPeriod
+        }
+    }
+
     /// When the next dial may begin, if the last one has failed at `now`.
     mutating func next(_ now: Instant) -> Instant {
         switch stage {

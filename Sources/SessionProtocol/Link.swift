@@ -9,11 +9,10 @@ struct Link: Sendable {
         case claiming
         /// ATTACH with this epoch was sent; opener only.
         case attaching(Epoch)
-        /// May carry data; not before it is current does it.
+        /// Waits, and is read from; nothing but PING and PONG goes out on it.
         case joined
+        /// New data goes out on it.
         case current
-        /// Acceptor: the opener has moved to another link, but bytes may still come.
-        case retiring
         /// LEAVE is on its way; closed when that has left.
         case leaving
     }
@@ -22,9 +21,11 @@ struct Link: Sendable {
     enum Farewell: Sendable { case unsaid, said, ended }
 
     let number: LinkNumber
-    /// Acceptor: the epoch of its ATTACH; 0 for the link of OPEN.
-    let epoch: Epoch
+    /// Opener: the path that it was dialled on.
+    let path: PathID
     var state: State
+    /// When it was dialled, or its transport connection was made: how long an answer has been missing.
+    var stageSince: Instant
     var decoder: FrameDecoder
     /// Unacknowledged positions that were sent on this link.
     var carried = PositionRanges()
@@ -34,51 +35,70 @@ struct Link: Sendable {
     var owedPong: UInt64?
     var wantsPing = false
     var abortSent = false
-    /// Set as the link becomes current, until a frame has left on it. The opener's first frame tells the acceptor so;
-    /// and either end's last acknowledgement may have left on a link that was dead already.
+    /// Set as the link becomes current, until a frame has left on it: this end's last acknowledgement may have left on a
+    /// link that was dead already.
     var owesFrame = false
+    /// Opener: what the acceptor has yet to be told of this link's part.
+    var owedTurn: Turn?
+    /// Acceptor: the newest turn that this link was given.
+    var turn: UInt64 = 0
+    /// Mirror: where this link is in the stream.
+    var mirrored: Position = 0
     /// Nothing more is sent behind the handshake frames: the last of them is GONE, or the peer has said LEAVE.
     var endsAfterHandshake = false
     var farewell = Farewell.unsaid
-    var lastHeard: Instant
+    var liveness: Liveness
     var handshakeDeadline: Instant?
     var currentSince: Instant?
-    var smoothedRTT: Interval?
 
     init(
-        number: LinkNumber, epoch: Epoch = 0, state: State, decoder: FrameDecoder = FrameDecoder(), now: Instant
+        number: LinkNumber, on path: PathID = PathID(0), state: State, decoder: FrameDecoder = FrameDecoder(),
+        now: Instant
     ) {
         self.number = number
-        self.epoch = epoch
+        self.path = path
         self.state = state
         self.decoder = decoder
-        lastHeard = now
+        stageSince = now
+        liveness = Liveness(now)
     }
 
     /// Both ends know the session on this link.
     var hasJoined: Bool {
         switch state {
         case .joined, .current: true
-        case .connecting, .opening, .claiming, .attaching, .retiring, .leaving: false
+        case .connecting, .opening, .claiming, .attaching, .leaving: false
         }
     }
 
-    /// On its way out: its end is no failure.
-    var isRetired: Bool {
+    /// Joined, and not suspect.
+    var isHealthy: Bool { hasJoined && !liveness.isSuspect }
+
+    /// Dialled, and not joined yet.
+    var isOnItsWay: Bool {
         switch state {
-        case .retiring, .leaving: true
-        case .connecting, .opening, .claiming, .attaching, .joined, .current: false
+        case .connecting, .opening, .claiming, .attaching: true
+        case .joined, .current, .leaving: false
         }
     }
 
-    /// RFC 6298's estimator without its variance: one eighth of each new sample.
-    mutating func sampleRTT(_ sample: Interval) {
-        guard let old = smoothedRTT else {
-            smoothedRTT = sample
-            return
-        }
-        smoothedRTT = Interval(nanoseconds: old.nanoseconds - old.nanoseconds / 8 + sample.nanoseconds / 8)
+}
+
+/// What an opener tells of a link's part, as a flagged ACK. Turns are numbered through all links of a session, since
+/// frames on different links overtake each other.
+struct Turn: Equatable, Sendable {
+    /// The flags of the ACK.
+    enum Part: UInt8, Sendable {
+        /// Current, and the links with lower turns are not any more.
+        case alone = 1
+        /// Current beside the others, with everything on each.
+        case mirrored = 2
+        /// Current beside the others, with everything on one of them.
+        case striped = 3
     }
+
+    let number: UInt64
+    let part: Part
 }
 
 /// Why a link is lost, or was never had.
@@ -90,12 +110,12 @@ public enum LinkFailure: Error, Equatable, Sendable {
     /// Connecting or joining took longer than ``Session/handshakeLimit``.
     case handshakeTimeout
     case frame(FrameError)
-    /// Bytes were missing before those that came.
-    case gap
     /// The peer's proof was wrong, or its epoch was not the one sent.
     case unproven
     /// The epoch was not new to the acceptor, which has told a newer one.
     case staleEpoch
     /// GONE from another gateway at the same address: not this session's business.
     case otherInstance
+    /// Nothing has come back on the link for too long; another has taken its place.
+    case silent
 }

@@ -4,6 +4,7 @@ struct PositionRanges: Equatable, Sendable {
 
     var isEmpty: Bool { ranges.isEmpty }
     var first: Range<Position>? { ranges.first }
+    var last: Range<Position>? { ranges.last }
 
     /// Adds a range. Appending behind the last one, the only case while nothing is lost, costs O(1).
     mutating func insert(_ range: Range<Position>) {

@@ -1,6 +1,6 @@
 /// One direction of a session, as its receiver counts it: delivered ≤ received ≤ promised.
 ///
-/// The bytes [delivered, received) are with the driver, on their way to the application's leg.
+/// The bytes [delivered, received) are with the driver, on their way to the application's leg; so is what came early.
 struct Receiver: Sendable {
     /// Acknowledge at once when this much is unacknowledged, or a quarter of the window.
     static let ackThreshold: UInt64 = 64 * 1024
@@ -13,13 +13,17 @@ struct Receiver: Sendable {
     private(set) var received: Position = 0
     /// Bytes (and FIN) that the leg has taken: what `ack` says.
     private(set) var delivered: Position = 0
-    /// Where the direction ends, once FIN has come.
+    /// What came before those that precede it, which another link carries.
+    private(set) var early = PositionRanges()
+    /// Where the direction ends, once FIN and everything before it has come.
     private(set) var finPosition: Position?
+    /// Where it will end: FIN came early.
+    private var earlyFin: Position?
     /// The highest position that the peer was ever allowed to send below; never retreats.
     private(set) var promised: Position = Wire.initialWindow
 
     private var capacity: UInt64
-    private let maximumCapacity: UInt64
+    private var maximumCapacity: UInt64
     private var growthStart: (instant: Instant, delivered: Position)?
     /// What the last frame that left has acknowledged.
     private(set) var announced: Position = 0
@@ -30,6 +34,25 @@ struct Receiver: Sendable {
         maximumCapacity = min(max(maximumWindow, capacity), Wire.maximumWindow)
     }
 
+    /// What a process that has died leaves behind: what its leg had taken. The rest was never acknowledged.
+    init(delivered: Position, isFinished: Bool, window: UInt64, maximumWindow: UInt64) {
+        self.init(window: window, maximumWindow: maximumWindow)
+        if isFinished { finPosition = delivered }
+        self.delivered = isFinished ? delivered + 1 : delivered
+        received = self.delivered
+        announced = self.delivered
+        promised = delivered
+    }
+
+    /// Space promised to the peer beyond what the leg has taken.
+    var promisedSpace: UInt64 { promised - min(promised, delivered) }
+
+    /// From now on the window grows to at most this. What was promised stays promised.
+    mutating func limitWindow(to maximum: UInt64) {
+        maximumCapacity = min(max(maximum, Wire.initialWindow), Wire.maximumWindow)
+        capacity = min(capacity, maximumCapacity)
+    }
+
     var isDone: Bool { finPosition.map { delivered == $0 + 1 } ?? false }
     /// FIN is next: every byte before it is in the leg.
     var finIsDue: Bool { finPosition.map { delivered == $0 } ?? false }
@@ -38,9 +61,9 @@ struct Receiver: Sendable {
     enum Admission: Equatable {
         /// The bytes from this offset of the piece on are new and in order.
         case new(skip: Int)
+        /// Bytes are missing before these, which are counted as held.
+        case early
         case duplicate
-        /// Bytes are missing before these. A sender with one current link never leaves a gap.
-        case gap
         /// Beyond the window or beyond FIN.
         case violation
     }
@@ -49,21 +72,39 @@ struct Receiver: Sendable {
     mutating func admit(_ count: Int, at position: Position) -> Admission {
         let (end, overflow) = position.addingReportingOverflow(UInt64(count))
         guard !overflow, end <= promised else { return .violation }
-        if let fin = finPosition, end > fin { return .violation }
-        guard position <= received else { return .gap }
+        if let fin = finPosition ?? earlyFin, end > fin { return .violation }
         guard end > received else { return .duplicate }
+        guard position <= received else {
+            early.insert(position..<end)
+            return .early
+        }
         let skip = Int(received - position)
         received = end
+        closeGap()
         return .new(skip: skip)
     }
 
     mutating func admitFin(at position: Position) -> Admission {
-        if let fin = finPosition { return position == fin ? .duplicate : .violation }
-        guard position >= received else { return .violation }
-        guard position == received else { return .gap }
-        finPosition = position
-        received = position + 1
+        if let fin = finPosition ?? earlyFin, fin != position { return .violation }
+        guard finPosition == nil else { return .duplicate }
+        guard position >= (early.last?.upperBound ?? received) else { return .violation }
+        earlyFin = position
+        guard position == received else { return .early }
+        closeGap()
         return .new(skip: 0)
+    }
+
+    /// What came early and is in order now is received.
+    private mutating func closeGap() {
+        if let first = early.first, first.lowerBound <= received {
+            received = max(received, first.upperBound)
+            early.removeBelow(received)
+        }
+        if earlyFin == received {
+            finPosition = received
+            earlyFin = nil
+            received += 1
+        }
     }
 
     /// The leg took `count` more bytes.

@@ -17,6 +17,20 @@ struct Sender: Sendable {
     /// Unacknowledged ranges whose link was lost; sent before new data.
     private(set) var resend = PositionRanges()
 
+    init() {}
+
+    /// What a process that has died leaves behind: the bytes of its ring. How much of them was sent, and how far the peer
+    /// has come, is known when the peer has attached; until then nothing may be sent.
+    init(ringBase: Position, taken: Position, isFinished: Bool) {
+        acknowledged = ringBase
+        end = taken
+        self.isFinished = isFinished
+        next = endWithFin
+        limit = ringBase
+        peerReceived = ringBase
+        resend.insert(ringBase..<next)
+    }
+
     /// The end of this direction, FIN included.
     var endWithFin: Position { isFinished ? end + 1 : end }
     /// The peer has everything and knows that it is everything.
@@ -47,10 +61,12 @@ struct Sender: Sendable {
     /// Takes the peer's state as a link joins; `live` is what links that still live carry.
     ///
     /// A received position below the acknowledged one is old news and is clamped (the claim was made before an
-    /// acknowledgement that overtook it). Here, and only here, the window may retreat.
-    mutating func peerAttached(received: Position, limit newLimit: Position, live: PositionRanges) {
-        peerReceived = min(max(received, acknowledged), next)
-        limit = newLimit
+    /// acknowledgement that overtook it). Only a peer that has lost its process takes back what it has received, and
+    /// what it has promised.
+    mutating func peerAttached(received: Position, limit newLimit: Position, live: PositionRanges, isRestarted: Bool) {
+        let known = isRestarted ? acknowledged : peerReceived
+        peerReceived = min(max(received, known), next)
+        limit = isRestarted ? newLimit : max(limit, newLimit)
         resend = PositionRanges()
         resend.insert(peerReceived..<next)
         resend.remove(live)
@@ -62,6 +78,12 @@ struct Sender: Sendable {
         lost.removeBelow(peerReceived)
         resend.insert(lost)
     }
+
+    /// Everything that the peer is not known to hold is sent again.
+    mutating func requeueAll() { resend.insert(peerReceived..<next) }
+
+    /// Links that each carry everything leave nothing to be sent again.
+    mutating func forgetResend() { resend = PositionRanges() }
 
     // MARK: Sending
 
@@ -94,5 +116,22 @@ struct Sender: Sendable {
             return .fin(end)
         }
         return nil
+    }
+
+    /// What goes out next on a link that carries everything and has come to `cursor`, which advances; what is
+    /// acknowledged already is skipped.
+    mutating func nextSegment(from cursor: inout Position, maximum: Int) -> Segment? {
+        cursor = max(cursor, acknowledged)
+        if cursor < end {
+            guard cursor < limit else { return nil }
+            let bytes = cursor..<min(end, limit, cursor + UInt64(maximum))
+            cursor = bytes.upperBound
+            next = max(next, cursor)
+            return .bytes(bytes)
+        }
+        guard isFinished, cursor == end else { return nil }
+        cursor = end + 1
+        next = cursor
+        return .fin(end)
     }
 }

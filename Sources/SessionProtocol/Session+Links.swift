@@ -1,10 +1,15 @@
 // Links come, join, become current, retire and are lost.
 
 extension Session {
-    /// The transport connection that ``Effect/dial(_:)`` asked for is there.
-    public mutating func linkConnected(_ number: LinkNumber, _ now: Instant) {
+    /// The transport connection that ``Effect/dial(_:_:)`` asked for is there; `roundTrip` is the transport's first
+    /// measurement, if it has one.
+    public mutating func linkConnected(_ number: LinkNumber, roundTrip: Interval?, _ now: Instant) {
         guard let index = index(of: number), links[index].state == .connecting else { return }
+        if let roundTrip { links[index].liveness.sampleRoundTrip(roundTrip, now) }
+        links[index].stageSince = now
         links[index].handshake.append(Wire.preface)
+        let path = links[index].path
+        for index in paths.indices where paths[index].id == path { paths[index].roundTrip = roundTrip }
         switch phase {
         case .opening(let frame, let sent):
             links[index].handshake.append(frame)
@@ -15,6 +20,8 @@ extension Session {
             emit(.attach(number))
         case .over: emit(.close(number))
         }
+        abandonRivals(of: number, on: path)
+        dialIfNeeded(now)
     }
 
     /// The transport connection is gone, or was never had. Nothing that it carried is lost (rule 2).
@@ -25,12 +32,12 @@ extension Session {
         guard let index = index(of: number) else { return false }
         let link = links.remove(at: index)
         emit(.close(number))
-        guard !isOver, !link.isRetired else { return false }
-        sender.requeue(link.carried)
+        guard !isOver, link.state != .leaving else { return false }
+        requeue(link)
         lastFailure = failure
-        if let since = link.currentSince, now - since >= Backoff.steadyLink { backoff.reset() }
+        if let since = link.currentSince, now - since >= Backoff.steadyLink { resetBackoff(of: link.path) }
         noteSuspension(now)
-        dialIfNeeded(now)
+        replaceCurrent(now)
         return true
     }
 
@@ -41,6 +48,9 @@ extension Session {
         guard let index = index(of: number), case .opening(_, let sent) = phase else { return }
         phase = .open
         instance = answer.message.instance
+        let granted = Interval.seconds(UInt64(answer.message.suspendLimit))
+        configuration.suspendLimit = min(configuration.suspendLimit, granted)
+        defer { dialOtherPaths(now) }
         if sent == 1 {
             makeCurrent(index, now)
         } else {
@@ -88,11 +98,51 @@ extension Session {
             linkLost(number, .unproven, now)
             return
         }
-        guard take(claim, now), let index = self.index(of: number) else { return }
-        makeCurrent(index, now)
-        reconnects += 1
-        sender.peerAttached(received: claim.received, limit: claim.limit, live: PositionRanges())
+        guard take(claim, on: number, now) else { return }
+        if claim.isRestarted { forgetOtherLinks(than: number) }
+        guard let index = self.index(of: number) else { return }
+        links[index].state = .joined
+        links[index].handshakeDeadline = nil
+        takePositions(of: claim)
+        noteJoined(now)
+        settleIn(number, now)
+        if isRestarted { dialOtherPaths(now) } else { dialIfNeeded(now) }
+        isRestarted = false
         if case .farewell = phase, abortByPeer != nil { sayAborted() }
+    }
+
+    /// A link that has just joined takes its place, or leaves, if it was a rival of one that has answered meanwhile.
+    private mutating func settleIn(_ number: LinkNumber, _ now: Instant) {
+        guard let index = index(of: number) else { return }
+        let path = links[index].path
+        let rivals = links.filter { $0.path == path && $0.number != number && $0.hasJoined }
+        if rivals.contains(where: { $0.isHealthy }) { return leave(index, now) }
+        let current = links.first { $0.state == .current }
+        if mode != .failover || current == nil || current?.liveness.isSuspect == true {
+            makeCurrent(index, now)
+        } else {
+            // How long its round trip is, decides whether it is the better one.
+            links[index].wantsPing = true
+        }
+        for rival in rivals {
+            guard let index = self.index(of: rival.number) else { continue }
+            leave(index, now)
+        }
+        abandonRivals(of: number, on: path)
+    }
+
+    /// The peer's process has died, and with it every link that it had.
+    private mutating func forgetOtherLinks(than number: LinkNumber) {
+        for link in links where link.number != number && (link.hasJoined || link.state == .leaving) {
+            emit(.close(link.number))
+            links.removeAll { $0.number == link.number }
+        }
+    }
+
+    private mutating func takePositions(of claim: AttachClaim) {
+        sender.peerAttached(
+            received: claim.received, limit: claim.limit, live: carriedByLiveLinks, isRestarted: claim.isRestarted)
+        if mode == .mirror, links.contains(where: { $0.state == .current }) { sender.forgetResend() }
     }
 
     // MARK: Attaching, as acceptor
@@ -119,16 +169,16 @@ extension Session {
             return .stale(self.claim(link: claim.link, epoch: epochs.highest, isStale: true))
         }
         // The claim may hold the last acknowledgement that the session waited for.
-        guard take(claim, now), !isOver else { return .gone(epitaph ?? goneMessage(.violation)) }
+        guard take(claim, on: old, now), !isOver else { return .gone(epitaph ?? goneMessage(.violation)) }
         // A number serves one link only; an opener that reuses one is broken.
         guard index(of: claim.link) == nil || claim.link == old else { return .gone(goneMessage(.violation)) }
         timers[.confirmation] = nil
         if let old { links.removeAll { $0.number == old } }
+        if claim.isRestarted { forgetOtherLinks(than: claim.link) }
         makeRoomForLink()
-        sender.peerAttached(received: claim.received, limit: claim.limit, live: carriedByLiveLinks)
-        links.append(Link(number: claim.link, epoch: claim.epoch, state: .joined, decoder: decoder, now: now))
+        takePositions(of: claim)
+        links.append(Link(number: claim.link, state: .joined, decoder: decoder, now: now))
         noteJoined(now)
-        reconnects += 1
         return .joined(self.claim(link: claim.link, epoch: claim.epoch))
     }
 
@@ -148,50 +198,6 @@ extension Session {
         return join(attach, links[index].decoder, replacing: number, now)
     }
 
-    // MARK: Becoming current
-
-    /// New data goes out on this link from now on. The opener retires the others with LEAVE; the acceptor, which
-    /// follows the opener, lets them be for ``handshakeLimit``, since they may still bring bytes. One that has joined
-    /// with a newer epoch stays: the frame that makes this one current has come late, and the newer one's will come.
-    mutating func makeCurrent(_ index: Int, _ now: Instant) {
-        for other in links.indices where other != index && links[other].hasJoined {
-            let isNewer = links[other].state == .joined && links[other].epoch > links[index].epoch
-            if role == .acceptor, isNewer { continue }
-            sender.requeue(links[other].carried)
-            links[other].carried = PositionRanges()
-            links[other].state = role == .opener ? .leaving : .retiring
-            links[other].handshakeDeadline = now + Session.handshakeLimit
-        }
-        links[index].state = .current
-        links[index].handshakeDeadline = nil
-        links[index].lastHeard = now
-        links[index].currentSince = now
-        links[index].owesFrame = true
-        armHandshakeTimer()
-        if timers[.idle] == nil { timers[.idle] = now + Session.idlePing }
-        if role == .opener { noteJoined(now) }
-    }
-
-    // MARK: Dialling
-
-    /// Makes sure that an opener without a link, or one on its way, will dial.
-    mutating func dialIfNeeded(_ now: Instant) {
-        guard role == .opener, !isOver, timers[.dial] == nil else { return }
-        guard !links.contains(where: { !$0.isRetired }) else { return }
-        let due = backoff.next(now)
-        if due <= now { dialNow(now) } else { timers[.dial] = due }
-    }
-
-    mutating func dialNow(_ now: Instant) {
-        guard !isOver else { return }
-        var link = Link(number: nextLinkNumber, state: .connecting, now: now)
-        link.handshakeDeadline = now + Session.handshakeLimit
-        nextLinkNumber += 1
-        links.append(link)
-        armHandshakeTimer()
-        emit(.dial(link.number))
-    }
-
     mutating func closeOverdueLinks(_ now: Instant) {
         for link in links {
             guard let deadline = link.handshakeDeadline, deadline <= now else { continue }
@@ -208,13 +214,6 @@ extension Session {
         }
     }
 
-    mutating func pingIfIdle(_ now: Instant) {
-        guard let index = links.firstIndex(where: { $0.state == .current }) else { return }
-        let due = links[index].lastHeard + Session.idlePing
-        if due <= now { links[index].wantsPing = true }
-        timers[.idle] = max(due, now + Session.idlePing / 2)
-    }
-
     // MARK: Small parts
 
     func index(of number: LinkNumber) -> Int? { links.firstIndex { $0.number == number } }
@@ -225,26 +224,32 @@ extension Session {
         return carried
     }
 
+    /// What a link carried that is no longer current is sent again, unless each of the others carries everything.
+    mutating func requeue(_ link: Link) {
+        if mode == .mirror, links.contains(where: { $0.state == .current && $0.number != link.number }) { return }
+        sender.requeue(link.carried)
+    }
+
     private mutating func claim(link: LinkNumber, epoch: Epoch, isStale: Bool = false) -> AttachClaim {
         AttachClaim(
             role: role, session: id, link: link, epoch: epoch, received: receiver.received,
-            acknowledged: receiver.delivered, window: receiver.promise(), isStale: isStale)
+            acknowledged: receiver.delivered, window: receiver.promise(), isStale: isStale, isRestarted: isRestarted)
     }
 
     /// Checks and takes the positions of a proven claim (rule 3); false when that has ended the session.
-    private mutating func take(_ claim: AttachClaim, _ now: Instant) -> Bool {
+    private mutating func take(_ claim: AttachClaim, on number: LinkNumber?, _ now: Instant) -> Bool {
         guard claim.received <= sender.next else {
             end(.violation(.receivedUnsent), saying: .violation, now)
             return false
         }
-        return acknowledge(claim.acknowledged, limit: claim.acknowledged, now)
+        return acknowledge(claim.acknowledged, limit: claim.acknowledged, on: number, now)
     }
 
-    private mutating func noteJoined(_ now: Instant) {
+    mutating func noteJoined(_ now: Instant) {
         suspendedSince = nil
         lastFailure = nil
         timers[.suspension] = nil
-        timers[.dial] = nil
+        if timers[.idle] == nil { timers[.idle] = now + Session.idlePing }
     }
 
     /// Starts the suspension limit when the last link of an open session is gone.

@@ -7,7 +7,7 @@ extension Session {
         on number: LinkNumber, _ input: RawSpan, _ cursor: inout Int, _ now: Instant
     ) -> Received {
         guard let first = index(of: number) else { return .linkFailed(.closed) }
-        links[first].lastHeard = now
+        heard(on: first, now)
         while let index = self.index(of: number) {
             let event: FrameDecoder.Event
             do {
@@ -19,18 +19,19 @@ extension Session {
             case .needMore: return .needMore
             case .preface: continue
             case .dataHeader(let header):
-                guard links[index].hasJoined || links[index].isRetired else {
+                guard links[index].hasJoined || links[index].state == .leaving else {
                     return .linkFailed(.frame(.unexpected(.data)))
                 }
-                heard(header, on: index, now)
+                exchanged(on: index, now)
+                take(acknowledgementOf: header, on: index, now)
             case .data(let position, let range):
                 guard abortHere == nil, !isEnding else { continue }
                 switch receiver.admit(range.count, at: position) {
                 case .new(let skip):
-                    backoff.reset()
+                    resetBackoff(on: number)
                     return .data(range.lowerBound + skip..<range.upperBound)
+                case .early: return .early(position, range)
                 case .duplicate: receiver.requestAcknowledgement()
-                case .gap: return .linkFailed(.gap)
                 case .violation: end(.violation(.beyondWindow), saying: .violation, now)
                 }
             case .frame(let header):
@@ -51,7 +52,7 @@ extension Session {
             } catch {
                 return .linkFailed(.frame(error))
             }
-        case (.joined, .gone), (.current, .gone), (.retiring, .gone), (.leaving, .gone):
+        case (.joined, .gone), (.current, .gone), (.leaving, .gone):
             do {
                 return try takeGone(link, now)
             } catch {
@@ -67,7 +68,7 @@ extension Session {
             } catch {
                 return .linkFailed(.frame(error))
             }
-        case (.joined, _), (.current, _), (.retiring, _), (.leaving, _):
+        case (.joined, _), (.current, _), (.leaving, _):
             return takeOrdinary(header, on: index, now)
         case (.connecting, _), (.claiming, _), (.opening, _), (.attaching, _):
             return .linkFailed(.frame(.unexpected(header.type)))
@@ -96,29 +97,31 @@ extension Session {
 
     private mutating func takeOrdinary(_ header: FrameHeader, on index: Int, _ now: Instant) -> Received? {
         let number = links[index].number
+        if header.type == .fin { exchanged(on: index, now) }
+        take(acknowledgementOf: header, on: index, now)
         switch header.type {
-        case .ack: heard(header, on: index, now)
+        case .ack:
+            guard role == .acceptor, let part = Turn.Part(rawValue: header.flags) else { break }
+            if let index = self.index(of: number), links[index].hasJoined {
+                take(Turn(number: header.offset, part: part), on: index, now)
+            }
         case .fin:
-            heard(header, on: index, now)
             guard abortHere == nil, !isEnding else { return nil }
             switch receiver.admitFin(at: header.offset) {
-            case .new: backoff.reset()
+            case .new: resetBackoff(on: number)
+            case .early: break
             case .duplicate: receiver.requestAcknowledgement()
-            case .gap: return .linkFailed(.gap)
             case .violation: end(.violation(.beyondFin), saying: .violation, now)
             }
-        case .abort:
-            heard(header, on: index, now)
-            takeAbort(at: header.offset, now)
+        case .abort: takeAbort(at: header.offset, now)
         case .ping:
-            heard(header, on: index, now)
             if let index = self.index(of: number) { links[index].owedPong = header.offset }
         case .pong:
-            heard(header, on: index, now)
-            let sent = Instant(nanoseconds: header.offset)
-            if let index = self.index(of: number), sent <= now { links[index].sampleRTT(now - sent) }
+            if let index = self.index(of: number) {
+                links[index].liveness.ponged(Instant(nanoseconds: header.offset), now)
+                preferBetterPath(now)
+            }
         case .leave:
-            heard(header, on: index, now)
             if let index = self.index(of: number) { retire(index, now) }
         case .data, .open, .opened, .refused, .attach, .attached, .gone:
             return .linkFailed(.frame(.unexpected(header.type)))
@@ -126,30 +129,32 @@ extension Session {
         return nil
     }
 
-    /// The acknowledgement and window that ride on every frame; and the opener's first frame makes a link current.
-    private mutating func heard(_ header: FrameHeader, on index: Int, _ now: Instant) {
-        if role == .acceptor {
-            timers[.confirmation] = nil
-            if links[index].state == .joined, header.type != .leave {
-                makeCurrent(index, now)
-            }
-        }
-        _ = acknowledge(header.acknowledged, limit: header.limit, now)
+    /// The acknowledgement and window that ride on every frame.
+    private mutating func take(acknowledgementOf header: FrameHeader, on index: Int, _ now: Instant) {
+        if role == .acceptor { timers[.confirmation] = nil }
+        _ = acknowledge(header.acknowledged, limit: header.limit, on: links[index].number, now)
     }
 
     /// False when the position was never sent, which has ended the session.
-    mutating func acknowledge(_ position: Position, limit: Position, _ now: Instant) -> Bool {
+    mutating func acknowledge(
+        _ position: Position, limit: Position, on number: LinkNumber?, _ now: Instant
+    ) -> Bool {
         switch sender.acknowledge(position, limit: limit) {
         case .unchanged: return true
         case .advanced:
             for index in links.indices { links[index].carried.removeBelow(position) }
-            backoff.reset()
+            if let number { resetBackoff(on: number) }
             finishIfComplete(now)
             return true
         case .violation:
             end(.violation(.acknowledgedUnsent), saying: .violation, now)
             return false
         }
+    }
+
+    private mutating func resetBackoff(on number: LinkNumber) {
+        guard role == .opener, let index = index(of: number) else { return }
+        resetBackoff(of: links[index].path)
     }
 
     private mutating func takeAbort(at position: Position, _ now: Instant) {
@@ -168,14 +173,10 @@ extension Session {
 
     /// The peer retires this link. It says nothing more on it, and neither does this end.
     private mutating func retire(_ index: Int, _ now: Instant) {
-        sender.requeue(links[index].carried)
-        links[index].carried = PositionRanges()
-        links[index].state = .leaving
+        leave(index, now)
         links[index].endsAfterHandshake = true
-        links[index].handshakeDeadline = now + Session.handshakeLimit
-        armHandshakeTimer()
         noteSuspension(now)
-        dialIfNeeded(now)
+        replaceCurrent(now)
     }
 
     private mutating func takeGone(_ link: Link, _ now: Instant) throws(FrameError) -> Received? {

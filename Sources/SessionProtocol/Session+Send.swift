@@ -3,13 +3,13 @@
 extension Session {
     /// The next frame for a link that can take one, or nil. What is returned counts as sent.
     ///
-    /// Order: handshake, PONG, ABORT, resends, new bytes, FIN, ACK, PING, LEAVE; so that nothing waits behind bytes but
+    /// Order: handshake, turn, PONG, ABORT, resends, new bytes, FIN, ACK, PING, LEAVE; so that nothing waits behind bytes but
     /// what rides on them.
     public mutating func nextFrame(on number: LinkNumber, _ now: Instant, maximumData: Int) -> OutgoingFrame? {
         guard let index = index(of: number) else { return nil }
         if !links[index].handshake.isEmpty { return .handshake(links[index].handshake.removeFirst()) }
         switch links[index].state {
-        case .connecting, .opening, .claiming, .attaching, .retiring: return nil
+        case .connecting, .opening, .claiming, .attaching: return nil
         case .joined: return nextLivenessFrame(index, now)
         case .current: return nextCurrentFrame(index, now, maximumData)
         case .leaving: return nextLeavingFrame(index)
@@ -22,12 +22,17 @@ extension Session {
     }
 
     private mutating func nextCurrentFrame(_ index: Int, _ now: Instant, _ maximumData: Int) -> OutgoingFrame? {
+        if let turn = links[index].owedTurn {
+            links[index].owedTurn = nil
+            return .header(header(.ack, on: index, flags: turn.part.rawValue, offset: turn.number))
+        }
         if let pong = nextPong(index) { return pong }
         if let code = abortHere, !links[index].abortSent, !isEnding {
             links[index].abortSent = true
             return .header(header(.abort, on: index, flags: code, offset: sender.endWithFin))
         }
-        if !isEnding, let segment = sender.nextSegment(maximum: min(maximumData, Wire.maximumData)) {
+        if !isEnding, let segment = nextSegment(index, maximum: min(maximumData, Wire.maximumData)) {
+            exchanged(on: index, now)
             switch segment {
             case .bytes(let range):
                 links[index].carried.insert(range)
@@ -45,6 +50,13 @@ extension Session {
         return nextPing(index, now)
     }
 
+    private mutating func nextSegment(_ index: Int, maximum: Int) -> Sender.Segment? {
+        switch mode {
+        case .failover, .stripe: sender.nextSegment(maximum: maximum)
+        case .mirror: sender.nextSegment(from: &links[index].mirrored, maximum: maximum)
+        }
+    }
+
     private mutating func nextLivenessFrame(_ index: Int, _ now: Instant) -> OutgoingFrame? {
         nextPong(index) ?? nextPing(index, now)
     }
@@ -58,6 +70,7 @@ extension Session {
     private mutating func nextPing(_ index: Int, _ now: Instant) -> OutgoingFrame? {
         guard links[index].wantsPing else { return nil }
         links[index].wantsPing = false
+        notePing(on: index, now)
         return .header(header(.ping, on: index, offset: now.nanoseconds))
     }
 

@@ -4,14 +4,18 @@ extension Session {
     /// Bytes that the application at this end has been given; its end of stream is no byte.
     public var deliveredBytes: UInt64 { min(receiver.delivered, receiver.finPosition ?? .max) }
 
+    /// End of the bytes that this end holds in order; its end of stream is no byte.
+    public var receivedBytes: UInt64 { min(receiver.received, receiver.finPosition ?? .max) }
+
     public func linkState(_ number: LinkNumber) -> String {
         guard let index = index(of: number) else { return "closed" }
         switch links[index].state {
         case .connecting: return "connecting"
         case .opening, .claiming, .attaching: return "joining"
-        case .joined: return "joined"
-        case .current: return "current"
-        case .retiring, .leaving: return "leaving"
+        case .joined, .current:
+            if links[index].liveness.isSuspect { return "suspect" }
+            return links[index].state == .current ? "current" : "joined"
+        case .leaving: return "leaving"
         }
     }
 
@@ -20,7 +24,7 @@ extension Session {
         switch state {
         case .active: return nil
         case .opening: return lastFailure.map { $0.reason } ?? "connecting"
-        case .suspended: return lastFailure.map { $0.reason } ?? "link-lost"
+        case .suspended: return isSilent ? "silent" : lastFailure.map { $0.reason } ?? "link-lost"
         case .closing: return abortHere != nil || abortByPeer != nil ? "aborting" : "finishing"
         }
     }
@@ -35,7 +39,8 @@ extension LinkFailure {
         case .handshakeTimeout: "handshake-timeout"
         case .frame(.notUSL): "not-usl"
         case .frame(.otherVersion): "other-version"
-        case .frame, .gap: "protocol-error"
+        case .frame: "protocol-error"
+        case .silent: "silent"
         case .unproven: "unproven"
         case .staleEpoch: "stale-epoch"
         case .otherInstance: "other-gateway"

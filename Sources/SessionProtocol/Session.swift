@@ -4,8 +4,10 @@
 ///
 /// * **What the application did**: ``applicationWrote(_:)``, ``applicationFinished()``, ``applicationReset(code:_:)``,
 ///   ``applicationTook(_:_:)``, ``applicationTookFin(_:)``.
-/// * **What the network did**: ``linkConnected(_:_:)``, ``linkLost(_:_:_:)``, ``receive(on:_:_:_:)`` until it says
-///   `needMore`, and for the handshake ``opened(_:on:_:)``, ``attached(_:on:_:)``, ``join(_:as:_:_:)``.
+/// * **What the network did**: ``linkConnected(_:roundTrip:_:)``, ``linkLost(_:_:_:)``, ``receive(on:_:_:_:)`` until it
+///   says `needMore`, and for the handshake ``opened(_:on:_:)``, ``attached(_:on:_:)``, ``join(_:_:replacing:_:)``;
+///   ``linkExamined(_:_:_:)`` when asked, ``networkChanged(_:)``, ``suspect(_:_:)``, ``checkLinks(_:)``,
+///   ``addPath(_:_:)``, ``removePath(_:_:)`` when there is cause.
 /// * **What the clock did**: ``tick(_:)`` at ``deadline``.
 /// * **What to do next**, after each of these: ``nextEffect()`` until nil; ``nextFrame(on:_:maximumData:)`` for each
 ///   link that can be written to, until nil; bytes below ``acknowledged`` may leave the ring; ``finIsDue`` says when to
@@ -17,6 +19,10 @@ public struct Session: Sendable {
     public static let handshakeLimit = Interval.seconds(10)
     /// A link that was silent this long is pinged; it also keeps NAT entries alive, most of which last 30 s or more.
     public static let idlePing = Interval.seconds(15)
+    /// The same for a link that waits beside the current one: how often paths are compared.
+    public static let standbyPing = Interval.seconds(5)
+    /// An opener that knows no link yet dials its paths one after the other, the first one first.
+    public static let pathStagger = Interval.milliseconds(250)
     /// How long bytes before an ABORT may take to reach an application that does not read (rule 8).
     public static let abortGrace = Interval.seconds(5)
     /// How long an opener with nothing left to lose waits for the acceptor's GONE.
@@ -24,8 +30,8 @@ public struct Session: Sendable {
     /// An opener that stays silent for this long after OPENED loses the session (rule 1).
     public static let confirmationLimit = Interval.seconds(10)
 
-    /// Links that an acceptor holds at most: rivals, retired ones, and such as have died without a sign.
-    static let maximumLinks = 8
+    /// Links that an acceptor holds at most: rivals, and such as have died without a sign.
+    static let maximumLinks = 16
 
     enum Phase: Equatable {
         /// The opener has no OPENED yet; `frame` is its OPEN, `sent` counts the links that have carried it.
@@ -38,13 +44,22 @@ public struct Session: Sendable {
 
     public let id: SessionID
     public let role: Role
-    public let configuration: SessionConfiguration
+    public internal(set) var configuration: SessionConfiguration
     var phase: Phase
     var sender = Sender()
     var receiver: Receiver
     var links: [Link] = []
+    /// Opener: where it dials.
+    var paths: [Path] = []
+    /// How several links are used: an opener's choice, which the acceptor is told.
+    var mode: LinkMode
+    /// The newest turn: given (opener), or taken by a link that is current alone (acceptor).
+    var turn: UInt64 = 0
+    /// Opener: when it last went over to a better path.
+    var lastPreference = Instant(nanoseconds: 0)
+    /// This end goes on for a process that has died, and its peer has yet to learn so.
+    var isRestarted = false
     var timers = TimerTable()
-    var backoff: Backoff
     private var effects: [Effect] = []
     var nextLinkNumber: LinkNumber = 0
     /// Opener: the last epoch sent. Acceptor: unused.
@@ -61,8 +76,9 @@ public struct Session: Sendable {
     public internal(set) var suspendedSince: Instant?
     /// Why the last link was lost, until the next one joins.
     public internal(set) var lastFailure: LinkFailure?
-    /// Links that joined after the first.
+    /// Links that have become current in place of one before.
     public internal(set) var reconnects: UInt64 = 0
+    var hasHadLink = false
 
     /// A new session from the opener's side; the first effect is to dial.
     public static func opener(_ open: OpenMessage, _ configuration: SessionConfiguration, _ now: Instant) -> Session {
@@ -84,6 +100,8 @@ public struct Session: Sendable {
         if let link {
             var first = Link(number: 0, state: .current, decoder: link, now: now)
             first.handshake.append(opened)
+            first.currentSince = now
+            session.hasHadLink = true
             session.links.append(first)
             session.timers[.idle] = now + idlePing
         } else {
@@ -101,7 +119,31 @@ public struct Session: Sendable {
         self.phase = phase
         self.instance = instance
         receiver = Receiver(window: configuration.window, maximumWindow: configuration.maximumWindow)
-        backoff = Backoff(seed: configuration.seed)
+        mode = configuration.mode
+        guard role == .opener else { return }
+        paths = configuration.paths.map { path(named: $0) }
+    }
+
+    /// A session that goes on for a process that has died. It has no link: an opener dials, an acceptor waits.
+    public static func restored(
+        _ snapshot: SessionSnapshot, _ configuration: SessionConfiguration, _ now: Instant
+    ) -> Session {
+        var session = Session(
+            id: snapshot.id, role: snapshot.role, configuration, phase: .open, instance: snapshot.instance)
+        session.isRestarted = true
+        session.hasHadLink = true
+        session.sender = Sender(ringBase: snapshot.ringBase, taken: snapshot.taken, isFinished: snapshot.finTaken)
+        session.receiver = Receiver(
+            delivered: snapshot.delivered, isFinished: snapshot.finDelivered, window: configuration.window,
+            maximumWindow: configuration.maximumWindow)
+        session.abortHere = snapshot.aborted
+        switch snapshot.role {
+        case .opener: session.lastEpoch = snapshot.epoch
+        case .acceptor: session.epochs = EpochWindow(highest: snapshot.epoch)
+        }
+        session.noteSuspension(now)
+        session.dialIfNeeded(now)
+        return session
     }
 
     // MARK: What the driver may ask
@@ -135,8 +177,24 @@ public struct Session: Sendable {
     public var wantsDelivery: Bool { abortHere == nil && !isEnding }
     /// An attached link exists.
     public var hasLink: Bool { links.contains { $0.hasJoined } }
+    /// Every link that new data goes out on is suspect, or there is none.
+    public var isSilent: Bool {
+        var isAny = false
+        for link in links where link.state == .current {
+            if !link.liveness.isSuspect { return false }
+            isAny = true
+        }
+        return isAny
+    }
     public func knows(_ number: LinkNumber) -> Bool { index(of: number) != nil }
-    public var smoothedRTT: Interval? { links.first { $0.state == .current }?.smoothedRTT }
+    /// The smoothed round trip of a link, once there is one.
+    public func roundTrip(of number: LinkNumber) -> Interval? {
+        index(of: number).flatMap { links[$0].liveness.roundTrip.smoothed }
+    }
+    /// The path that a link was dialled on; opener only.
+    public func path(of number: LinkNumber) -> PathID? { index(of: number).map { links[$0].path } }
+    /// Receive space that the peer was promised and has not used up: it counts as memory in use.
+    public var promisedSpace: UInt64 { receiver.promisedSpace }
     public func isCurrent(_ number: LinkNumber) -> Bool {
         links.contains { $0.number == number && $0.state == .current }
     }
@@ -155,7 +213,7 @@ public struct Session: Sendable {
         case .opening: return .opening
         case .farewell, .over: return .closing
         case .open:
-            if !hasLink { return .suspended }
+            if !hasLink || isSilent { return .suspended }
             let bothFinished = sender.isFinished && receiver.finPosition != nil
             return bothFinished || abortHere != nil || abortByPeer != nil ? .closing : .active
         }
@@ -210,21 +268,17 @@ public struct Session: Sendable {
         end(.dropped, saying: reason, now)
     }
 
-    /// Tells the other network-facing parts that dialling may succeed now: an address or route has changed.
-    public mutating func networkChanged(_ now: Instant) {
-        backoff.reset()
-        guard timers[.dial] != nil else { return }
-        timers[.dial] = nil
-        dialIfNeeded(now)
-    }
+    /// From now on the receive window grows to at most this many bytes. What was promised stays promised.
+    public mutating func limitWindow(to maximum: UInt64) { receiver.limitWindow(to: maximum) }
 
     // MARK: What the clock did
 
     public mutating func tick(_ now: Instant) {
         if timers.fires(.acknowledge, now), receiver.hasUnannounced { receiver.requestAcknowledgement() }
-        if timers.fires(.dial, now) { dialNow(now) }
+        if timers.fires(.dial, now) { dialDuePaths(now) }
+        if timers.fires(.liveness, now) { examineLinks(now) }
         if timers.fires(.handshake, now) { closeOverdueLinks(now) }
-        if timers.fires(.idle, now) { pingIfIdle(now) }
+        if timers.fires(.idle, now) { pingIdleLinks(now) }
         if timers.fires(.confirmation, now) { end(.unconfirmed, saying: .expired, now) }
         if timers.fires(.suspension, now), !hasLink { end(.expired, saying: .expired, now) }
         if timers.fires(.abort, now), abortByPeer != nil { answerAbort(now) }

@@ -5,16 +5,22 @@ public struct SessionConfiguration: Sendable {
     public var maximumWindow: UInt64
     /// How long the session may be without a link.
     public var suspendLimit: Interval
+    /// Opener: what several links are for.
+    public var mode: LinkMode
+    /// Opener: the paths at the start, the first of which is dialled first.
+    public var paths: [PathID]
     /// Seeds the jitter of the backoff.
     public var seed: UInt64
 
     public init(
         window: UInt64 = 256 * 1024, maximumWindow: UInt64 = 16 * 1024 * 1024, suspendLimit: Interval = .hours(24),
-        seed: UInt64
+        mode: LinkMode = .failover, paths: [PathID] = [PathID(0)], seed: UInt64
     ) {
         self.window = window
         self.maximumWindow = maximumWindow
         self.suspendLimit = suspendLimit
+        self.mode = mode
+        self.paths = paths
         self.seed = seed
     }
 }
@@ -67,10 +73,15 @@ public enum Violation: Equatable, Sendable {
 
 /// What the driver must do next.
 public enum Effect: Equatable, Sendable {
-    /// Open a transport connection and report ``Session/linkConnected(_:_:)`` or ``Session/linkLost(_:_:_:)``.
-    case dial(LinkNumber)
+    /// Open a transport connection on this path and report ``Session/linkConnected(_:roundTrip:_:)`` or
+    /// ``Session/linkLost(_:_:_:)``.
+    case dial(LinkNumber, PathID)
     /// Make the proof of ``Session/attachClaim(on:_:)`` and hand it to ``Session/sendAttach(_:on:)``.
     case attach(LinkNumber)
+    /// Read what has arrived on the link, then report ``Session/linkExamined(_:_:_:)``.
+    case examine(LinkNumber)
+    /// The link does not answer; another is being dialled, or has taken over. For whoever wants to know.
+    case suspected(LinkNumber)
     /// Close the transport connection; whatever of it was not sent is not needed.
     case close(LinkNumber)
     /// Reset the leg, once everything delivered has left for the application or the abort timer has fired.
@@ -83,8 +94,12 @@ public enum Effect: Equatable, Sendable {
 public enum Received: Sendable {
     /// All input is consumed.
     case needMore
-    /// The next bytes for the application, in order: `range` of the input.
+    /// The next bytes for the application, in order: `range` of the input. If ``Session/receivedPosition`` is then
+    /// beyond them, bytes that came early follow.
     case data(Range<Int>)
+    /// Bytes that came before those that precede them, which another link carries: `range` of the input is to be kept at
+    /// this position.
+    case early(Position, Range<Int>)
     /// The driver checks the proof: then ``Session/opened(_:on:_:)`` or ``Session/linkLost(_:_:_:)``.
     indirect case opened(Unverified<OpenedMessage>)
     /// Acceptor: a link that has carried OPEN attaches like any other. The driver checks the proof: then

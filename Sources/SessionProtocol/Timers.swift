@@ -2,11 +2,13 @@
 enum Timer: Int, CaseIterable {
     /// Delivered bytes have waited ``Receiver/ackDelay`` for their acknowledgement.
     case acknowledge
-    /// The backoff is over: dial again.
+    /// A path is to be dialled.
     case dial
+    /// A link is to be examined.
+    case liveness
     /// The connecting or joining link has had its time.
     case handshake
-    /// Nothing was heard on the current link for ``Session/idlePing``.
+    /// A link may have been silent for ``Session/idlePing``.
     case idle
     /// The opener has said nothing since OPENED.
     case confirmation
@@ -21,7 +23,7 @@ enum Timer: Int, CaseIterable {
 /// One instant for each reason; the next wake-up is the least of them.
 struct TimerTable: Sendable {
     private static let never = Instant(nanoseconds: .max)
-    private var instants = InlineArray<8, Instant>(repeating: TimerTable.never)
+    private var instants = InlineArray<9, Instant>(repeating: TimerTable.never)
 
     subscript(timer: Timer) -> Instant? {
         get {

@@ -14,6 +14,7 @@ extension World {
                 endpoint.held.append(bytes[range])
                 if canary == .acknowledgesEarly { endpoint.session.applicationTook(range.count, now) }
                 deliver(endpoint)
+            case .early: complain("bytes that came early, on one link at a time")
             case .opened(let answer):
                 let key = ToyKey(
                     secret: secret, openerShare: openMessage.keyShare, acceptorShare: answer.keyShare)
@@ -108,7 +109,13 @@ extension World {
     private func perform(_ effect: Effect, _ endpoint: Endpoint) {
         trace.note("the \(endpoint.role)'s session asks: \(effect)")
         switch effect {
-        case .dial(let number): dial(number, on: 0)
+        case .dial(let number, _): dial(number, on: 0)
+        case .examine(let number):
+            // A transport that is never idle: it has nothing to say.
+            let vitals = LinkVitals(
+                acknowledged: 0, hasUnacknowledged: false, retransmissions: 0, roundTrip: nil)
+            endpoint.session.linkExamined(number, vitals, now)
+        case .suspected: break
         case .attach(let number):
             if let claim = endpoint.session.attachClaim(on: number) { seal(claim, on: number, of: endpoint) }
         case .close(let number): remove(number, of: endpoint)
@@ -190,7 +197,7 @@ extension World {
             trace.note("link \(number) is connection \(id) to the \(outcome), on path \(dial.path)")
             opener.links.append(Endpoint.LinkIO(number: number, connection: id))
             if outcome == .gateway { handle(.accepted(id)) }
-            opener.session.linkConnected(number, now)
+            opener.session.linkConnected(number, roundTrip: nil, now)
         }
         settle(.opener)
     }

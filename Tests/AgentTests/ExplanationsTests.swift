@@ -11,7 +11,7 @@ struct ExplanationsTests {
         arguments: [
             (.closed, .connectionRefused), (.socket(Errno.noRouteToHost.rawValue), .noRouteToHost),
             (.handshakeTimeout, .timedOut), (.frame(.notUSL), .connectionRefused),
-            (.frame(.otherVersion), .connectionRefused), (.gap, .connectionRefused), (.unproven, .connectionRefused),
+            (.frame(.otherVersion), .connectionRefused), (.silent, .connectionRefused), (.unproven, .connectionRefused),
             (.staleEpoch, .connectionRefused), (.otherInstance, .connectionRefused),
         ] as [(LinkFailure, Errno)])
     func links(failure: LinkFailure, errno: Errno) {

@@ -85,11 +85,11 @@ import Testing
         pair.opener.session.networkChanged(pair.now)
         let effects = (0..<4).compactMap { _ in pair.opener.session.nextEffect() }
         let number = effects.lazy.compactMap { effect -> LinkNumber? in
-            guard case .dial(let number) = effect else { return nil }
+            guard case .dial(let number, _) = effect else { return nil }
             return number
         }.first
         let link = try #require(number)
-        pair.opener.session.linkConnected(link, pair.now)
+        pair.opener.session.linkConnected(link, roundTrip: nil, pair.now)
         pair.wires.append(Pair.Wire(opener: link))
         _ = pair.opener.session.nextEffect()
         _ = pair.opener.session.attachClaim(on: link)
@@ -107,8 +107,8 @@ import Testing
         pair.opener.session.lastEpoch = 5
         pair.opener.session.networkChanged(pair.now)
         while let effect = pair.opener.session.nextEffect() {
-            guard case .dial(let number) = effect else { continue }
-            pair.opener.session.linkConnected(number, pair.now)
+            guard case .dial(let number, _) = effect else { continue }
+            pair.opener.session.linkConnected(number, roundTrip: nil, pair.now)
             pair.wires.append(Pair.Wire(opener: number))
             _ = pair.opener.session.nextEffect()
             _ = pair.opener.session.attachClaim(on: number)

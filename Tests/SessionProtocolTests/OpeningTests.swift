@@ -15,8 +15,8 @@ import Testing
     @Test func rule1NothingIsSentBeforeOPENED() {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         session.applicationWrote(100)
-        #expect(session.nextEffect() == .dial(0))
-        session.linkConnected(0, Instant(nanoseconds: 0))
+        #expect(session.nextEffect() == .dial(0, PathID(0)))
+        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
         let frames = (0..<3).map { _ in session.nextFrame(on: 0, Instant(nanoseconds: 0), maximumData: 100) }
         #expect(frames == [.handshake(Wire.preface), .handshake(Samples.open.encoded), nil])
     }
@@ -25,7 +25,7 @@ import Testing
     func rule1NothingButTheAnswerIsTakenBeforeIt(_ type: FrameType) {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         _ = session.nextEffect()
-        session.linkConnected(0, Instant(nanoseconds: 0))
+        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
         let bytes = Wire.preface + FrameHeader(type: type).encodedBytes
         var cursor = 0
         let result = session.receive(on: 0, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
@@ -38,7 +38,7 @@ import Testing
     @Test func rule1RefusalEndsTheSession() {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         _ = session.nextEffect()
-        session.linkConnected(0, Instant(nanoseconds: 0))
+        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
         let refused = RefusedMessage(code: .connectionRefused, text: "nobody listens")
         let bytes = Wire.preface + refused.encoded
         var cursor = 0
@@ -53,12 +53,12 @@ import Testing
     /// OPENED was lost: OPEN is repeated, and the link attaches like any other.
     @Test func rule1RepeatedOPENAttaches() {
         var pair = Pair(opens: false)
-        guard pair.opener.session.nextEffect() == .dial(0) else {
+        guard pair.opener.session.nextEffect() == .dial(0, PathID(0)) else {
             Issue.record("no dial")
             return
         }
         // The first OPEN reaches the gateway, its answer nobody.
-        pair.opener.session.linkConnected(0, pair.now)
+        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
         var decoder = FrameDecoder()
         var cursor = 0
         let flight = Wire.preface + Samples.open.encoded
@@ -79,11 +79,11 @@ import Testing
     /// The acceptor may take the second OPEN for the first, whose link then is its link 0.
     @Test func rule1LinkThatCarriedOPENMayATTACH() {
         var pair = Pair(opens: false)
-        guard pair.opener.session.nextEffect() == .dial(0) else {
+        guard pair.opener.session.nextEffect() == .dial(0, PathID(0)) else {
             Issue.record("no dial")
             return
         }
-        pair.opener.session.linkConnected(0, pair.now)
+        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
         pair.opener.session.linkLost(0, .closed, pair.now)
         pair.exchange()
         pair.wait(.milliseconds(150))
@@ -109,7 +109,7 @@ import Testing
         let unsealed = OpenedMessage(keyShare: Samples.share(9), instance: 1, suspendLimit: 1).unsealed(
             answering: Samples.open.encoded)
         _ = pair.opener.session.nextEffect()
-        pair.opener.session.linkConnected(0, pair.now)
+        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
         pair.wires.append(Pair.Wire(opener: 0))
         pair.receive(Wire.preface + unsealed.sealed(with: Samples.proof(of: [], key: 9)), at: .opener, 0)
         #expect(!pair.opener.session.isOpen && pair.opener.session.lastFailure == .unproven)
@@ -129,14 +129,20 @@ import Testing
         #expect(pair.opener.ending == .expired)
     }
 
-    @Test func dialThatHangsIsGivenUp() {
+    /// A dial without an answer has others beside it, a few; the first one is given up after its time.
+    @Test func dialThatHangsHasRivals() {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
-        #expect(session.nextEffect() == .dial(0))
-        session.tick(Instant(nanoseconds: 10_000_000_000))
-        #expect(session.nextEffect() == .close(0))
-        #expect(session.lastFailure == .handshakeTimeout)
-        // The first dial of the schedule was the one that hung.
-        session.tick(Instant(nanoseconds: 10_060_000_000))
-        #expect(session.nextEffect() == .dial(1))
+        var now = Instant(nanoseconds: 0)
+        var effects: [(Effect, Instant)] = []
+        while now <= Instant(nanoseconds: 10_000_000_000), let due = session.deadline {
+            while let effect = session.nextEffect() { effects.append((effect, now)) }
+            now = due
+            session.tick(now)
+        }
+        let path = PathID(0)
+        let first = effects.prefix(4).map(\.0)
+        #expect(first == [.dial(0, path), .dial(1, path), .dial(2, path), .dial(3, path)])
+        #expect(effects.prefix(4).map(\.1.nanoseconds) == [0, 250_000_000, 500_000_000, 750_000_000])
+        #expect(effects.dropFirst(4).first?.0 == .close(0) && session.lastFailure == .handshakeTimeout)
     }
 }

@@ -11,6 +11,8 @@ struct Pair {
         var delivered: [UInt8] = []
         /// Received, but not taken by the leg while the application does not read.
         var held: [UInt8] = []
+        /// What came early, by position.
+        var early: [Position: UInt8] = [:]
         var reads = true
         var sawEOF = false
         var isReset = false
@@ -71,10 +73,12 @@ struct Pair {
 
     mutating func write(_ role: Role, _ count: Int) {
         let start = self[role].written.count
-        self[role].written += (start..<start + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        self[role].written += (start..<start + count).map { byte(at: $0) }
         self[role].session.applicationWrote(count)
         exchange()
     }
+
+    func byte(at position: Int) -> UInt8 { UInt8(truncatingIfNeeded: position &* 31 &+ position >> 8) }
 
     mutating func finish(_ role: Role) {
         self[role].session.applicationFinished()
@@ -151,13 +155,19 @@ struct Pair {
         while let effect = self[role].session.nextEffect() {
             any = true
             switch effect {
-            case .dial(let number):
+            case .examine(let number):
+                // What an idle transport says: everything was acknowledged, and nothing new.
+                let vitals = LinkVitals(
+                    acknowledged: 0, hasUnacknowledged: false, retransmissions: 0, roundTrip: nil)
+                self[role].session.linkExamined(number, vitals, now)
+            case .suspected: break
+            case .dial(let number, _):
                 guard hasPath else {
                     opener.session.linkLost(number, .socket(111), now)
                     continue
                 }
                 wires.append(Wire(opener: number))
-                opener.session.linkConnected(number, now)
+                opener.session.linkConnected(number, roundTrip: nil, now)
             case .attach(let number):
                 guard let claim = self[role].session.attachClaim(on: number) else { continue }
                 self[role].session.sendAttach(seal(claim), on: number)
@@ -219,7 +229,11 @@ struct Pair {
             guard let number = role == .opener ? wires[index].opener : wires[index].acceptor else { return }
             switch self[role].session.receive(on: number, bytes.span.bytes, &cursor, now) {
             case .needMore: return
-            case .data(let range): self[role].held += bytes[range]
+            case .data(let range):
+                self[role].held += bytes[range]
+                takeEarly(role)
+            case .early(let position, let range):
+                for (offset, byte) in bytes[range].enumerated() { self[role].early[position + UInt64(offset)] = byte }
             case .opened(let answer):
                 guard let verified = answer.verified(by: Samples.proof(of: answer.transcript)) else {
                     opener.session.linkLost(number, .unproven, now)
@@ -244,6 +258,26 @@ struct Pair {
                 return
             }
         }
+    }
+
+    private mutating func takeEarly(_ role: Role) {
+        var position = self[role].session.delivered + UInt64(self[role].held.count)
+        while position < self[role].session.receivedBytes, let byte = self[role].early.removeValue(forKey: position) {
+            self[role].held.append(byte)
+            position += 1
+        }
+    }
+
+    /// A link that joins the acceptor without an opener behind it.
+    mutating func joinByHand(_ number: LinkNumber) throws {
+        let frame = Samples.sealed(Samples.claim(.opener, link: number, epoch: Epoch(number)))
+        _ = join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
+    }
+
+    /// Hands frames without data to the acceptor, on a link that it knows by this number.
+    mutating func hand(_ bytes: [UInt8], to number: LinkNumber) {
+        var cursor = 0
+        _ = acceptor?.session.receive(on: number, bytes.span.bytes, &cursor, now)
     }
 
     /// A gateway before there is a proof; false when it needs more.

@@ -15,8 +15,10 @@ import Testing
             receiver.admit(10, at: 0), receiver.admit(10, at: 0), receiver.admit(10, at: 5), receiver.admit(1, at: 16),
             receiver.admit(0, at: 15),
         ]
-        #expect(results == [.new(skip: 0), .duplicate, .new(skip: 5), .gap, .duplicate])
+        #expect(results == [.new(skip: 0), .duplicate, .new(skip: 5), .early, .duplicate])
         #expect(receiver.received == 15)
+        let filled = receiver.admit(1, at: 15)
+        #expect(filled == .new(skip: 0) && receiver.received == 17, "what came early counts when the gap is closed")
     }
 
     @Test func refusesWhatWasNotPromised() {
@@ -30,19 +32,29 @@ import Testing
 
     @Test func fin() {
         var receiver = receiver()
-        let early = receiver.admitFin(at: 10)
         _ = receiver.admit(10, at: 0)
         let results = [
             receiver.admitFin(at: 9), receiver.admitFin(at: 10), receiver.admitFin(at: 10), receiver.admitFin(at: 11),
             receiver.admit(1, at: 10), receiver.admit(5, at: 5),
         ]
-        #expect(early == .gap)
         #expect(results == [.violation, .new(skip: 0), .duplicate, .violation, .violation, .duplicate])
         #expect(!receiver.finIsDue && receiver.received == 11)
         receiver.deliver(10, now)
         #expect(receiver.finIsDue && !receiver.isDone)
         receiver.deliverFin()
         #expect(receiver.isDone && receiver.delivered == 11)
+    }
+
+    @Test func earlyFin() {
+        var receiver = receiver()
+        let results = [
+            receiver.admit(5, at: 5), receiver.admitFin(at: 9), receiver.admitFin(at: 10), receiver.admit(1, at: 10),
+            receiver.admitFin(at: 11),
+        ]
+        #expect(results == [.early, .violation, .early, .violation, .violation])
+        #expect(receiver.received == 0 && receiver.finPosition == nil)
+        _ = receiver.admit(5, at: 0)
+        #expect(receiver.received == 11 && receiver.finPosition == 10)
     }
 
     @Test func acknowledgesAQuarterOfTheWindow() {

@@ -40,14 +40,14 @@ import Testing
         #expect(pair.acceptor?.sawEOF == true)
     }
 
-    @Test func rule2AGapFailsTheLink() {
+    @Test func rule2WhatComesEarlyIsHeld() {
         var pair = Pair()
-        let data = FrameHeader(type: .data, length: 1, offset: 5).encodedBytes + [0]
-        pair.receive(data, at: .acceptor, 0)
-        #expect(pair.acceptor?.session.lastFailure == .gap)
-        pair.exchange()
-        pair.wait(.milliseconds(150))
-        #expect(pair.opener.session.hasLink && pair.acceptor?.session.hasLink == true)
+        let early = FrameHeader(type: .data, length: 5, offset: 5).encodedBytes + (5..<10).map { pair.byte(at: $0) }
+        pair.receive(early, at: .acceptor, 0)
+        #expect(pair.acceptor?.session.receivedPosition == 0)
+        let first = FrameHeader(type: .data, length: 5, offset: 0).encodedBytes + (0..<5).map { pair.byte(at: $0) }
+        pair.receive(first, at: .acceptor, 0)
+        #expect(pair.acceptor?.session.receivedPosition == 10)
     }
 
     // MARK: Positions
@@ -121,44 +121,39 @@ import Testing
         pair.write(.acceptor, 10)
         #expect(pair.opener.delivered.count == 10, "the current link carries on")
 
-        // The opener's first frame on it makes it current; the other one may still bring bytes.
-        var cursor = 0
-        let ack = FrameHeader(type: .ack, acknowledged: 10).encodedBytes
-        _ = pair.acceptor?.session.receive(on: 9, ack.span.bytes, &cursor, pair.now)
-        #expect(pair.acceptor?.session.isCurrent(9) == true && pair.acceptor?.session.linkState(0) == "leaving")
+        // PING and an ordinary ACK change nothing; the opener's turn makes it current, and the other one may still bring
+        // bytes.
+        for bytes in [FrameHeader(type: .ping).encodedBytes, FrameHeader(type: .ack).encodedBytes] {
+            pair.hand(bytes, to: 9)
+            #expect(pair.acceptor?.session.isCurrent(9) == false)
+        }
+        pair.hand(Samples.turn(1 << 40, acknowledged: 10), to: 9)
+        #expect(pair.acceptor?.session.isCurrent(9) == true && pair.acceptor?.session.linkState(0) == "joined")
         pair.write(.opener, 20)
         #expect(pair.acceptor?.delivered.count == 20)
-        pair.wait(.seconds(11))
-        #expect(pair.acceptor?.session.knows(0) == false)
     }
 
-    /// A frame of an older link, late by a stall, comes between the ATTACH and the first frame of a newer one.
-    @Test func rule6ALateLinkDoesNotRetireANewerOne() throws {
+    /// Turns are numbered through all links, and the highest counts, whatever comes first.
+    @Test(arguments: [[8, 9], [9, 8]] as [[LinkNumber]])
+    func rule6TheHighestTurnCounts(_ order: [LinkNumber]) throws {
         var pair = Pair()
-        for number in [8, 9] as [LinkNumber] {
-            let frame = Samples.sealed(Samples.claim(.opener, link: number, epoch: Epoch(number)))
-            _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
-        }
-        let ack = FrameHeader(type: .ack).encodedBytes
-        for number in [8, 9] as [LinkNumber] {
-            var cursor = 0
-            _ = pair.acceptor?.session.receive(on: number, ack.span.bytes, &cursor, pair.now)
-            #expect(pair.acceptor?.session.isCurrent(number) == true)
-        }
-        #expect(pair.acceptor?.session.linkState(8) == "leaving")
+        for number in [8, 9] as [LinkNumber] { try pair.joinByHand(number) }
+        for number in order { pair.hand(Samples.turn(1 << 40 + UInt64(number)), to: number) }
+        #expect(pair.acceptor?.session.linkState(8) == "joined" && pair.acceptor?.session.linkState(9) == "current")
+        // A turn is taken once.
+        pair.hand(Samples.turn(1 << 40 + 8), to: 8)
+        #expect(pair.acceptor?.session.linkState(8) == "joined")
     }
 
-    /// Epochs may be accepted out of order; whichever link the opener speaks on last is the current one, alone.
-    @Test func rule6OneLinkIsCurrent() throws {
+    /// Links that share stay, whichever word comes first; one alone ends the part of those with lower turns.
+    @Test(arguments: [[1, 2, 3], [3, 2, 1], [2, 3, 1], [3, 1, 2]] as [[LinkNumber]])
+    func rule9TurnsMayOvertakeEachOther(_ order: [LinkNumber]) throws {
         var pair = Pair()
-        for number in [9, 8] as [LinkNumber] {
-            let frame = Samples.sealed(Samples.claim(.opener, link: number, epoch: Epoch(number)))
-            _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
-            var cursor = 0
-            let ack = FrameHeader(type: .ack).encodedBytes
-            _ = pair.acceptor?.session.receive(on: number, ack.span.bytes, &cursor, pair.now)
-        }
-        #expect(pair.acceptor?.session.linkState(8) == "current" && pair.acceptor?.session.linkState(9) == "leaving")
+        let parts: [LinkNumber: Turn.Part] = [1: .striped, 2: .alone, 3: .striped]
+        for number in [1, 2, 3] as [LinkNumber] { try pair.joinByHand(number) }
+        for number in order { pair.hand(Samples.turn(1 << 40 + UInt64(number), parts[number]!), to: number) }
+        let states = [0, 1, 2, 3].map { pair.acceptor?.session.linkState($0) }
+        #expect(states == ["joined", "joined", "current", "current"])
     }
 
     @Test func rule6LEAVEIsNoFirstFrame() throws {
@@ -208,11 +203,8 @@ import Testing
         _ = pair.join(try AttachClaim.decode(FrameHeader(frame: frame), frame.payload), Samples.decoder)
         #expect(pair.acceptor?.session.nextFrame(on: 0, pair.now, maximumData: 1_000) == nil)
         #expect(pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1_000) == nil)
-        for (number, type) in [(0, FrameType.leave), (9, .ack)] as [(LinkNumber, FrameType)] {
-            var cursor = 0
-            let bytes = FrameHeader(type: type).encodedBytes
-            _ = pair.acceptor?.session.receive(on: number, bytes.span.bytes, &cursor, pair.now)
-        }
+        pair.hand(FrameHeader(type: .leave).encodedBytes, to: 0)
+        pair.hand(Samples.turn(1 << 40), to: 9)
         guard case .data(_, 0..<100) = pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1_000) else {
             Issue.record("the bytes of the link that left are lost")
             return
@@ -249,9 +241,7 @@ import Testing
         pair.silence()
         pair.read(.acceptor)
         #expect(pair.sent.last?.on == 0 && pair.sent.last?.header.acknowledged == 30_000)
-        var cursor = 0
-        let first = FrameHeader(type: .ack).encodedBytes
-        _ = pair.acceptor?.session.receive(on: 9, first.span.bytes, &cursor, pair.now)
+        pair.hand(Samples.turn(1 << 40), to: 9)
         guard case .header(let header) = pair.acceptor?.session.nextFrame(on: 9, pair.now, maximumData: 1) else {
             Issue.record("nothing is said")
             return

@@ -27,11 +27,16 @@ enum Samples {
 
     static func claim(
         _ role: Role, link: LinkNumber = 1, epoch: Epoch = 1, received: Position = 0, acknowledged: Position = 0,
-        window: UInt16 = 16, isStale: Bool = false
+        window: UInt16 = 16, isStale: Bool = false, isRestarted: Bool = false
     ) -> AttachClaim {
         AttachClaim(
             role: role, session: Pair.id, link: link, epoch: epoch, received: received, acknowledged: acknowledged,
-            window: window, isStale: isStale)
+            window: window, isStale: isStale, isRestarted: isRestarted)
+    }
+
+    /// The opener's word on a link's part.
+    static func turn(_ number: UInt64, _ part: Turn.Part = .alone, acknowledged: Position = 0) -> [UInt8] {
+        FrameHeader(type: .ack, flags: part.rawValue, offset: number, acknowledged: acknowledged).encodedBytes
     }
 
     static func sealed(_ claim: AttachClaim, key: UInt64 = 0) -> [UInt8] {

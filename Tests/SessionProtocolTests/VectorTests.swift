@@ -106,7 +106,8 @@ private func text(of path: String) throws -> String {
             role: name == "attach" ? .opener : .acceptor, session: try vector.session(),
             link: LinkNumber(try vector.number("link")), epoch: try vector.number("epoch"),
             received: try vector.number("received"), acknowledged: try vector.number("acknowledged"),
-            window: UInt16(try vector.number("window")), isStale: name == "attached-stale")
+            window: UInt16(try vector.number("window")), isStale: name == "attached-stale",
+            isRestarted: false)
         let frame = try vector.bytes("frame")
         #expect(claim.unsealed.sealed(with: try vector.proof()) == frame)
         let decoded = try AttachClaim.decode(FrameHeader(frame: frame), frame.payload)

@@ -1,0 +1,180 @@
+// Dialling: the opener keeps a link on each of its paths.
+
+extension Session {
+    /// A way to the acceptor has come, say an interface with an address. A path that is known already is dialled afresh.
+    public mutating func addPath(_ id: PathID, _ now: Instant) {
+        guard role == .opener, !isOver else { return }
+        if let index = paths.firstIndex(where: { $0.id == id }) {
+            paths[index].backoff.reset()
+            paths[index].nextDial = .none
+        } else {
+            paths.append(path(named: id))
+        }
+        dialIfNeeded(now)
+    }
+
+    /// A way to the acceptor has gone. Its links retire; a session without any path waits for the next one.
+    public mutating func removePath(_ id: PathID, _ now: Instant) {
+        guard role == .opener, !isOver, paths.contains(where: { $0.id == id }) else { return }
+        paths.removeAll { $0.id == id }
+        for link in links where link.path == id {
+            guard let index = index(of: link.number) else { continue }
+            if link.hasJoined { leave(index, now) } else if link.isOnItsWay { abandon(index) }
+        }
+        armDialTimer()
+        noteSuspension(now)
+        replaceCurrent(now)
+    }
+
+    func path(named id: PathID) -> Path {
+        // Paths of one session must not dial in step.
+        Path(id: id, backoff: Backoff(seed: configuration.seed &+ UInt64(id.value)))
+    }
+
+    /// Progress on a link says that its path is worth dialling at once when the link breaks.
+    mutating func resetBackoff(of id: PathID) {
+        for index in paths.indices where paths[index].id == id { paths[index].backoff.reset() }
+    }
+
+    /// Something has changed in this host's network: whatever is waited for may have come, and whatever was there gone.
+    public mutating func networkChanged(_ now: Instant) {
+        guard role == .opener, !isOver else { return }
+        for index in paths.indices {
+            paths[index].backoff.reset()
+            paths[index].nextDial = .none
+            dialAfresh(index, now)
+        }
+        checkLinks(now)
+        dialIfNeeded(now)
+    }
+
+    /// A dial that is under way may have begun from an address that is gone, or to nowhere. It is let be, but for the
+    /// oldest of too many, and another goes beside it.
+    private mutating func dialAfresh(_ index: Int, _ now: Instant) {
+        let id = paths[index].id
+        guard wantsLink(id), let newest = links.last(where: { isUnderWay($0, on: id) }),
+            now - newest.stageSince >= Backoff.firstDelay
+        else { return }
+        if links.count(where: { isUnderWay($0, on: id) }) >= Path.maximumDials,
+            let oldest = links.firstIndex(where: { isUnderWay($0, on: id) })
+        {
+            abandon(oldest)
+        }
+        dialNow(index, now)
+    }
+
+    // MARK: When to dial
+
+    /// Makes sure that an opener dials each path that lacks a healthy link.
+    mutating func dialIfNeeded(_ now: Instant) {
+        guard role == .opener, !isOver else { return }
+        for index in paths.indices { plan(index, now) }
+        armDialTimer()
+    }
+
+    mutating func dialDuePaths(_ now: Instant) {
+        guard !isOver else { return }
+        for index in paths.indices {
+            guard let due = paths[index].dialDue, due <= now else { continue }
+            paths[index].nextDial = .none
+            if wantsLink(paths[index].id), !links.contains(where: { isUnderWay($0, on: paths[index].id) }) {
+                dialNow(index, now)
+            }
+            plan(index, now)
+        }
+        armDialTimer()
+    }
+
+    private func wantsLink(_ id: PathID) -> Bool { !links.contains { $0.path == id && $0.isHealthy } }
+
+    private func isUnderWay(_ link: Link, on id: PathID) -> Bool { link.path == id && link.isOnItsWay }
+
+    /// One dial after another until the path has a link: behind each failure after the backoff; beside one that has no
+    /// answer, after the patience for it.
+    private mutating func plan(_ index: Int, _ now: Instant) {
+        let id = paths[index].id
+        guard wantsLink(id) else {
+            paths[index].nextDial = .none
+            return
+        }
+        guard let newest = links.last(where: { isUnderWay($0, on: id) }) else {
+            if case .afterBackoff = paths[index].nextDial { return }
+            let stagger = knowsNoLinkYet ? Session.pathStagger * UInt64(index) : .zero
+            let due = paths[index].backoff.next(now) + stagger
+            if due <= now {
+                dialNow(index, now)
+                plan(index, now)
+            } else {
+                paths[index].nextDial = .afterBackoff(due)
+            }
+            return
+        }
+        paths[index].nextDial = .none
+        let dials = links.count(where: { isUnderWay($0, on: id) })
+        guard dials < Path.maximumDials, paths[index].backoff.isEager(now),
+            let patience = patience(with: newest, on: paths[index])
+        else { return }
+        if newest.stageSince + patience <= now {
+            dialNow(index, now)
+            plan(index, now)
+        } else {
+            paths[index].nextDial = .besideUnanswered(newest.stageSince + patience)
+        }
+    }
+
+    /// How long an unanswered dial stays the only one; nil for as long as it lasts.
+    private func patience(with link: Link, on path: Path) -> Interval? {
+        switch link.state {
+        case .connecting: path.dialPatience
+        case .claiming, .attaching: max(Liveness.minimumPatience, (link.liveness.roundTrip.smoothed ?? .zero) * 4)
+        // The acceptor answers when its target has.
+        case .opening, .joined, .current, .leaving: nil
+        }
+    }
+
+    private var knowsNoLinkYet: Bool {
+        if case .opening = phase { return true }
+        return isRestarted
+    }
+
+    private mutating func dialNow(_ index: Int, _ now: Instant) {
+        var link = Link(number: nextLinkNumber, on: paths[index].id, state: .connecting, now: now)
+        link.handshakeDeadline = now + Session.handshakeLimit
+        nextLinkNumber += 1
+        links.append(link)
+        armHandshakeTimer()
+        emit(.dial(link.number, link.path))
+    }
+
+    /// The first link is there: the other paths need not wait for their turn any longer.
+    mutating func dialOtherPaths(_ now: Instant) {
+        for index in paths.indices where wantsLink(paths[index].id) && paths[index].dialDue != nil {
+            paths[index].backoff.reset()
+            paths[index].nextDial = .none
+        }
+        dialIfNeeded(now)
+    }
+
+    mutating func armDialTimer() {
+        timers[.dial] = nil
+        for path in paths {
+            guard let due = path.dialDue else { continue }
+            timers[.dial] = min(due, timers[.dial] ?? due)
+        }
+    }
+
+    /// Gives up a link that has not joined, and is not needed any more.
+    mutating func abandon(_ index: Int) {
+        emit(.close(links[index].number))
+        links.remove(at: index)
+    }
+
+    /// One connection on a path is made or works again: its rivals that have said nothing yet are not needed.
+    mutating func abandonRivals(of number: LinkNumber, on id: PathID) {
+        while let index = links.firstIndex(where: {
+            $0.path == id && $0.number != number && ($0.state == .connecting || $0.state == .claiming)
+        }) {
+            abandon(index)
+        }
+    }
+}
