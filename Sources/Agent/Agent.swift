@@ -33,7 +33,8 @@ final class Agent {
         loop = pool.main
         notices = Notices(options.verbosity)
         network = (try? NetworkNamespace.own()) ?? nil
-        desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
+        desk = LegDesk(
+            on: loop, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
     }
 
     // MARK: - Which way
@@ -84,7 +85,7 @@ final class Agent {
     /// A session of this agent, wherever it lives.
     struct Session {
         let id: SessionID
-        fileprivate let place: LoopPool.Place
+        let place: LoopPool.Place
 
         /// Brings it its leg, of which a copy is in escrow.
         func bring(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
@@ -111,15 +112,20 @@ final class Agent {
     }
 
     /// Begins a session; `event` is called on the main loop.
+    ///
+    /// - Parameter leg: the leg's key in escrow, if it is there already.
     func open(
-        to destination: SocketAddress, through gateways: [SocketAddress], program: String?,
-        event: @escaping (SessionEvent) -> Void
+        to destination: SocketAddress, through gateways: [SocketAddress], leg: EscrowKey = EscrowKey(0),
+        _ application: LedgerIdentity.Application, event: @escaping (SessionEvent) -> Void
     ) throws(CryptoError) -> Session {
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
-        let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
-        let (suspendLimit, place) = (Interval(options.limits.suspend), session.place)
+        let (suspendLimit, place, program) = (Interval(options.limits.suspend), session.place, application.program)
+        let journal = Handoff(
+            ledger.open(
+                id, .opener, peer: gateways[0], destination: destination, suspendLimit: suspendLimit, leg: leg,
+                .application(application)))
         place.mailbox.post { loop in
             let owner = OpeningSession(table: place.sessions.on(loop), journal: journal.take()) { event in
                 main.post { handler.on($0)(event) }
@@ -136,6 +142,9 @@ final class Agent {
         }
         return session
     }
+
+    /// Sessions of the predecessor that wait for their legs, by the cookies of the applications' sockets.
+    var awaited: [UInt64: RestoredConnection] = [:]
 
     // MARK: - Names
 

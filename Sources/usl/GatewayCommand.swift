@@ -48,11 +48,12 @@ struct GatewayCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.limits = try links.limits()
         options.stateDirectory = state
-        let listeners = try Listener.open(options.listen)
-        WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in
+        WorkerKeeper.run(
+            try ControlSocket(of: .gateway), escrow: try Escrow(listening: options.listen)
+        ) { [options] control, channel, escrow in
             _exit(
                 GatewayProcess.run(
-                    options, listeners: listeners, control: control, keeper: channel,
+                    options, control: control, keeper: channel, escrow: escrow,
                     logger: Logger(label: "usl", factory: LineLogHandler.init)))
         }
     }
