@@ -17,6 +17,7 @@ final class Agent {
     let desk: LegDesk
     let network: NetworkNamespace?
     var notices: Notices
+    let groupedNotices: GroupedNotices
     private let ledger: SessionLedger
     private var detected = DetectionCache<SocketAddress>()
     /// Connections that wait for the same destination to be probed.
@@ -32,9 +33,10 @@ final class Agent {
         self.ledger = ledger
         loop = pool.main
         notices = Notices(options.verbosity)
+        let isQuiet = options.verbosity == .quiet
+        groupedNotices = GroupedNotices(on: loop) { if !isQuiet { Diagnostics.report($0) } }
         network = (try? NetworkNamespace.own()) ?? nil
-        desk = LegDesk(
-            on: loop, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
+        desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
     }
 
     // MARK: - Which way
@@ -85,7 +87,7 @@ final class Agent {
     /// A session of this agent, wherever it lives.
     struct Session {
         let id: SessionID
-        let place: LoopPool.Place
+        fileprivate let place: LoopPool.Place
 
         /// Brings it its leg, of which a copy is in escrow.
         func bring(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
@@ -112,20 +114,15 @@ final class Agent {
     }
 
     /// Begins a session; `event` is called on the main loop.
-    ///
-    /// - Parameter leg: the leg's key in escrow, if it is there already.
     func open(
-        to destination: SocketAddress, through gateways: [SocketAddress], leg: EscrowKey = EscrowKey(0),
-        _ application: LedgerIdentity.Application, event: @escaping (SessionEvent) -> Void
+        to destination: SocketAddress, through gateways: [SocketAddress], program: String?,
+        event: @escaping (SessionEvent) -> Void
     ) throws(CryptoError) -> Session {
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
-        let (suspendLimit, place, program) = (Interval(options.limits.suspend), session.place, application.program)
-        let journal = Handoff(
-            ledger.open(
-                id, .opener, peer: gateways[0], destination: destination, suspendLimit: suspendLimit, leg: leg,
-                .application(application)))
+        let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
+        let (suspendLimit, place) = (Interval(options.limits.suspend), session.place)
         place.mailbox.post { loop in
             let owner = OpeningSession(table: place.sessions.on(loop), journal: journal.take()) { event in
                 main.post { handler.on($0)(event) }
@@ -136,15 +133,23 @@ final class Agent {
                     on: loop, owner: owner)
                 place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0)(.ended(.dropped)) }
+                main.post { handler.on($0)(.ended(.dropped, nil)) }
                 main.post { handler.on($0)(.finished) }
             }
         }
         return session
     }
 
-    /// Sessions of the predecessor that wait for their legs, by the cookies of the applications' sockets.
-    var awaited: [UInt64: RestoredConnection] = [:]
+    /// Tells people that a connection cannot go on, or goes on again.
+    func notice(_ change: SuspensionChange, of connection: String, through gateway: String) {
+        switch change {
+        case .suspended(let why, let limit):
+            let patience = SuspensionWatch.patience.text
+            groupedNotices.say(
+                "no answer from \(gateway) for \(patience) (\(why)); trying on, up to \(limit.text)", of: connection)
+        case .resumed(let after): groupedNotices.say("resumed after \(after.text)", of: connection)
+        }
+    }
 
     // MARK: - Names
 

@@ -22,20 +22,18 @@ public final class AgentProcess {
     ///
     /// - Parameters:
     ///   - controlListener: where the programs ask; it stays the keeper's.
-    ///   - escrow: what a predecessor has left, and the listeners of `usl forward`.
-    ///   - target: where the connections of these listeners go.
+    ///   - forwarding: listeners whose connections go to a target, for `usl forward`.
     public static func run(
         options: AgentOptions, controlListener: consuming Descriptor, keeper: consuming EscrowChannel,
-        escrow: consuming Escrow, forwardingTo target: SocketAddress? = nil
+        forwarding: ForwardTarget? = nil
     ) -> Never {
         DescriptorLimit.raise()
-        var estate = Estate(escrow)
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
             let limits = ArenaLimits(capacity: options.limits.memory / loops)
-            let loop = try EventLoop(estate.takeMainArena(limits: limits))
+            let loop = try EventLoop(arena: limits)
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
-            try process.start(options, controlListener, keeper, estate, target)
+            try process.start(options, controlListener, keeper, forwarding)
             loop.run()
             _exit(0)
         } catch {
@@ -52,34 +50,25 @@ public final class AgentProcess {
 
     private func start(
         _ options: AgentOptions, _ controlListener: consuming Descriptor, _ keeper: consuming EscrowChannel,
-        _ estate: consuming Estate, _ target: SocketAddress?
+        _ forwarding: ForwardTarget?
     ) throws(Errno) {
-        let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
-            received(message)
-        }
-        let ledger = try SessionLedger(&estate, escrow: escrow)
-        pool.escrowArenas(in: escrow, adopting: &estate)
-        let agent = Agent(options, pool: pool, escrow: escrow, ledger: ledger)
+        let escrow = try EscrowClient(keeper, on: loop) { [unowned self] message in received(message) }
+        pool.escrowArenas(in: escrow)
+        let agent = Agent(options, pool: pool, escrow: escrow, ledger: try SessionLedger(escrow: escrow))
         self.agent = agent
-        if let failure = estate.failure {
-            agent.notices.warn("cannot go on with the connections of before: \(failure)")
-        }
-        let listeners = estate.takeListeners()
-        agent.settle(estate)
         control = try ControlServer(
             controlListener, on: loop, pool: pool,
             connect: .init(
                 connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
                 peerName: { agent.askedAddresses[$0] }))
-        if let target { forward = try Forward(from: listeners, to: target, agent) }
-        escrow.reportReady()
+        if let forwarding { forward = try Forward(forwarding, agent) }
     }
 
     private func received(_ message: KeeperMessage?) {
         switch message {
         case .programEnded: agent?.programEnded()
         case .detach: Diagnostics.detach()
-        case .end, nil: pool.endSessions(saying: .ending) { $0.stop() }
+        case .end, nil: pool.endSessions { $0.stop() }
         }
     }
 }

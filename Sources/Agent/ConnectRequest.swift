@@ -64,17 +64,11 @@ final class ConnectRequest {
                 try library.send(.direct)
                 return
             }
-            // Its predecessor has opened the session, and the answer was lost with it.
-            if let restored = agent.awaited[application.cookie], let address = restored.address {
-                _ = consume application
-                return try library.send(.leg(AddressBytes(address)))
-            }
             let request = ConnectRequest(library, asked, destination, program, agent)
             request.begin(application)
         } catch {
-            // Said in words: a library without an answer asks again.
+            // The library goes on as without USL.
             agent.notices.explain("\(program ?? "?") to \(destination): direct, \(error)")
-            _ = try? library.send(.direct)
         }
     }
 
@@ -115,10 +109,7 @@ final class ConnectRequest {
             let expected = try application.prepareLeg()
             self.expected = expected
             stage = .opening
-            let described = LedgerIdentity.Application(
-                source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped,
-                program: name)
-            session = try agent.open(to: destination.unmapped, through: gateways, described) { [self] event in
+            session = try agent.open(to: destination.unmapped, through: gateways, program: program) { [self] event in
                 happened(event)
             }
             agent.countConnections(+1)
@@ -134,7 +125,8 @@ final class ConnectRequest {
         switch event {
         case .opened: opened()
         case .linkFailed(let failure): linkFailed(failure)
-        case .ended(let ending): ended(ending)
+        case .suspension(let change): agent.notice(change, of: "\(name) to \(destination)", through: gatewayName)
+        case .ended(let ending, let surrender): ended(ending, surrender)
         case .legClosed: releaseLeg()
         case .finished: finished()
         }
@@ -209,7 +201,7 @@ final class ConnectRequest {
         return "gateway \(destination.unmapped.with(port: AgentOptions.gatewayPort))"
     }
 
-    private func ended(_ ending: Ending) {
+    private func ended(_ ending: Ending, _ surrender: Surrender?) {
         switch stage {
         case .routing, .over: return
         case .opening:
@@ -223,7 +215,7 @@ final class ConnectRequest {
             }
         case .awaitingLeg, .running:
             if ending.isFailure, let session { agent.noteFailure(session.id) }
-            if let text = ending.explanation { agent.notices.warn("\(name) to \(destination): \(text)") }
+            if let text = ending.explanation(of: surrender) { agent.notices.warn("\(name) to \(destination): \(text)") }
         }
     }
 

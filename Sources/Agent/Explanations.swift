@@ -1,4 +1,5 @@
 import Kernel
+import SessionHost
 import SessionProtocol
 import SystemPackage
 
@@ -44,9 +45,12 @@ extension Errno {
 
 extension Ending {
     /// For people, where it is not what plain TCP would have done.
-    var explanation: String? {
+    ///
+    /// - Parameter surrender: why this process gave the session up, if it did.
+    func explanation(of surrender: Surrender?) -> String? {
         switch self {
-        case .finished, .abortedHere, .abortedByPeer, .refused, .dropped: nil
+        case .finished, .abortedHere, .abortedByPeer, .refused: nil
+        case .dropped: surrender?.explanation.map { "\($0); the connection is reset" }
         case .gone(.ending): "the gateway was ended; the connection is reset"
         case .gone(.unknown): "the gateway no longer knows the session (was it restarted?); the connection is reset"
         case .gone(.expired), .expired: "no link for longer than the suspend limit; the connection is reset"

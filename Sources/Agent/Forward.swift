@@ -1,27 +1,37 @@
 import CLinux
 import Engine
 import Keeper
-import Kernel
-import SessionHost
+public import Kernel
+public import SessionHost
 import SessionProtocol
 import SystemPackage
 import Transport
+
+/// What `usl forward` listens on, and where its connections go.
+public struct ForwardTarget: Sendable {
+    let listeners: [Listener]
+    let target: SocketAddress
+
+    public init(listeners: [Listener], target: SocketAddress) {
+        self.listeners = listeners
+        self.target = target
+    }
+}
 
 /// `usl forward`: each connection that is accepted becomes a session to the target, or a plain connection where there is
 /// no gateway.
 final class Forward {
     private static let acceptRetry = Interval.milliseconds(100)
 
-    private let listeners: [Listener]
-    private let target: SocketAddress
+    private let forwarding: ForwardTarget
     private let agent: Agent
     private var retryTimer: TimerToken?
 
-    init(from listeners: [Listener], to target: SocketAddress, _ agent: Agent) throws(Errno) {
-        self.listeners = listeners
-        self.target = target
+    init(_ forwarding: ForwardTarget, _ agent: Agent) throws(Errno) {
+        self.forwarding = forwarding
         self.agent = agent
-        for (index, listener) in listeners.enumerated() {
+        for (index, listener) in forwarding.listeners.enumerated() {
+            agent.escrow.hold(.listener, listener.socket.number)
             _ = try agent.loop.register(listener.socket.number, self, tag: UInt32(index))
         }
     }
@@ -40,7 +50,7 @@ final class Forward {
         try LinkProfile.leg.apply(to: socket)
         let number = socket.number
         var waiting: TCPSocket? = consume socket
-        let target = target
+        let target = forwarding.target
         agent.escrow.hold(.leg, number) { [agent] key in
             agent.route(to: target) { route in
                 guard let leg = waiting.take() else { return }
@@ -60,11 +70,11 @@ final class Forward {
 
 extension Forward: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        accept(from: listeners[Int(tag)])
+        accept(from: forwarding.listeners[Int(tag)])
     }
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
-        for listener in listeners { accept(from: listener) }
+        for listener in forwarding.listeners { accept(from: listener) }
     }
 }

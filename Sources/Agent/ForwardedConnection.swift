@@ -26,8 +26,7 @@ final class ForwardedConnection {
         let connection = ForwardedConnection(escrowKey, target, gateways[0], agent)
         let handoff = Handoff(leg)
         do {
-            let described = LedgerIdentity.Application(source: nil, cookie: 0, isMapped: false, program: "forward")
-            let session = try agent.open(to: target, through: gateways, leg: escrowKey, described) { event in
+            let session = try agent.open(to: target, through: gateways, program: "forward") { event in
                 connection.happened(event)
             }
             connection.session = session
@@ -51,10 +50,12 @@ final class ForwardedConnection {
         switch event {
         case .opened: cancelBudget()
         case .linkFailed(let failure):
-            agent.notices.warn("gateway \(gateway): \(failure.explanation); trying again")
-        case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
-        case .ended(let ending):
-            if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
+            // Once it is open, a pause is worth a line only if it lasts.
+            if budget != nil { agent.notices.warn("\(gatewayName): \(failure.explanation); trying again") }
+        case .suspension(let change): agent.notice(change, of: "forward to \(target)", through: gatewayName)
+        case .ended(.refused(let refusal), _): agent.notices.warn("\(target): \(refusal.text)")
+        case .ended(let ending, let surrender):
+            if let text = ending.explanation(of: surrender) { agent.notices.warn("\(target): \(text)") }
         case .legClosed: releaseLeg()
         case .finished:
             cancelBudget()
@@ -62,6 +63,8 @@ final class ForwardedConnection {
             agent.countConnections(-1)
         }
     }
+
+    private var gatewayName: String { agent.options.gateway.map { "gateway \($0.name)" } ?? "gateway \(gateway)" }
 
     private func releaseLeg() {
         if let escrowKey { agent.escrow.release(escrowKey) }
@@ -78,7 +81,7 @@ extension ForwardedConnection: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         budget = nil
         agent.notices.warn(
-            "\(target): gateway \(gateway) could not be reached for \(ForwardedConnection.openBudget.seconds) s; the connection is reset"
+            "\(target): \(gatewayName) could not be reached for \(ForwardedConnection.openBudget.seconds) s; the connection is reset"
         )
         session?.giveUpOpening()
     }

@@ -6,7 +6,9 @@ import SessionProtocol
 enum SessionEvent: Sendable {
     case opened
     case linkFailed(LinkFailure)
-    case ended(Ending)
+    case suspension(SuspensionChange)
+    /// And why, if this process gave it up.
+    case ended(Ending, Surrender?)
     case legClosed
     case finished
 }
@@ -16,6 +18,7 @@ final class OpeningSession: SessionOwner {
     private let table: SessionTable
     private var journal: SessionJournal?
     private let tell: @Sendable (SessionEvent) -> Void
+    private lazy var watch = SuspensionWatch { [tell] in tell(.suspension($1)) }
 
     init(table: SessionTable, journal: consuming SessionJournal?, tell: @escaping @Sendable (SessionEvent) -> Void) {
         self.table = table
@@ -24,9 +27,13 @@ final class OpeningSession: SessionOwner {
     }
 
     func sessionOpened(_ driver: SessionDriver) { tell(.opened) }
-    func sessionEnded(_ driver: SessionDriver, _ ending: Ending) { tell(.ended(ending)) }
+    func sessionEnded(_ driver: SessionDriver, _ ending: Ending) {
+        tell(.ended(ending, table.surrender(of: driver.session.id)))
+    }
     func legClosed(_ driver: SessionDriver) { tell(.legClosed) }
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { tell(.linkFailed(failure)) }
+
+    func stateChanged(_ driver: SessionDriver) { watch.stateChanged(driver) }
 
     func driverFinished(_ driver: SessionDriver) {
         table.remove(driver.session.id)

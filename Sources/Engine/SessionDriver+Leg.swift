@@ -25,14 +25,13 @@ extension SessionDriver {
         expectsLeg = false
         do throws(Errno) {
             try socket.keepUrgentBytesInline()
-            let base = try LegReading.take(of: socket).base
             let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
             leg = LegConnection(socket: socket, registration: registration)
-            owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey, base))
         } catch {
             reject(socket)
             throw error
         }
+        owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey))
     }
 
     /// Closing would not do while the keeper holds a copy.
@@ -93,9 +92,10 @@ extension SessionDriver {
 
     /// The new place is published before anything is received into it.
     private func growOutbound(to bytes: Int) -> Bool {
-        outbound.grow(to: bytes) { offset, size in
-            owner?.recoveryFactsChanged(self, .ringMoved(arena: loop.arena.label, offset: offset, size: size))
-        }
+        guard outbound.grow(to: bytes) else { return false }
+        owner?.recoveryFactsChanged(
+            self, .ringMoved(arena: loop.arena.label, offset: outbound.slotOffset, size: outbound.capacity))
+        return true
     }
 
     private func applicationReset() {
@@ -162,8 +162,6 @@ extension SessionDriver {
             leg?.isReadable = true
             leg?.hidesMore = true
             leg?.failure = code
-            // The kernel has told it once, and will not tell a successor.
-            owner?.recoveryFactsChanged(self, .resetSeen)
         case .wouldBlock: leg?.isWritable = false
         case .endOfStream: preconditionFailure("a write has no end of stream")
         }
@@ -178,7 +176,6 @@ extension SessionDriver {
         } catch {
             leg?.failure = error
             leg?.isReadable = true
-            owner?.recoveryFactsChanged(self, .resetSeen)
             return
         }
         session.applicationTookFin(loop.now)
@@ -190,7 +187,6 @@ extension SessionDriver {
     func closeLegIfComplete() {
         guard session.isComplete, let leg = leg.take() else { return }
         legReset = .none
-        owner?.recoveryFactsChanged(self, .legCompleted(delivered: session.deliveredBytes))
         _ = try? leg.socket.setResetOnClose(false)
         loop.deregister(leg.registration)
         _ = consume leg
@@ -214,7 +210,7 @@ extension SessionDriver {
     func abortLeg() {
         guard let leg = leg.take() else { return }
         legReset = .none
-        owner?.recoveryFactsChanged(self, .abortDecided(delivered: session.deliveredBytes))
+        owner?.recoveryFactsChanged(self, .abortDecided)
         _ = try? leg.socket.abort()
         loop.deregister(leg.registration)
         _ = consume leg

@@ -1,4 +1,4 @@
-import CLinux
+public import CLinux
 public import Kernel
 public import SessionProtocol
 import SystemPackage
@@ -20,7 +20,7 @@ public final class SessionDriver {
     public internal(set) var session: Session
     weak var owner: (any SessionOwner)?
     /// Keeps the driver alive while it has descriptors registered or timers set.
-    var selfWhileActive: SessionDriver?
+    private var selfWhileActive: SessionDriver?
 
     /// Opener: where its gateway may be reached, tried in turn.
     private let gateways: [SocketAddress]
@@ -54,6 +54,8 @@ public final class SessionDriver {
     /// When the session came into its present state, on the wall clock, in seconds since 1970.
     public private(set) var stateSince: Int
     private var lastState: SessionState
+    private var stateBegan: Instant
+    public private(set) var history = SessionHistory()
     public private(set) var ending: Ending?
 
     enum LegReset {
@@ -98,12 +100,13 @@ public final class SessionDriver {
             driver.selfWhileActive = nil
             throw error
         }
+        driver.note(.opened)
         if let first { driver.add(first, as: 0) }
         driver.settle()
         return driver
     }
 
-    init(
+    private init(
         session: consuming Session, destination: SocketAddress, gateways: [SocketAddress],
         agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ buffers: SessionBuffers, _ loop: EventLoop,
         _ owner: any SessionOwner
@@ -117,6 +120,7 @@ public final class SessionDriver {
         lastState = session.state
         self.session = session
         stateSince = time(nil)
+        stateBegan = loop.now
         outbound = Ring(arena: loop.arena, maximum: buffers.replay)
         held = Ring(arena: loop.arena, maximum: buffers.window)
         selfWhileActive = self
@@ -164,6 +168,9 @@ public final class SessionDriver {
     /// Bytes that the application has written and this process has not read.
     public var unreadBytes: Int { (try? leg?.socket.unreadBytes()) ?? 0 }
 
+    /// The kernel's counters of the leg.
+    public var legInfo: usl_tcp_info? { try? leg?.socket.info() }
+
     public func withResumeKey(_ body: (UnsafeRawBufferPointer) -> Void) { key?.withBytes(body) }
 
     // MARK: - The core of the driver
@@ -191,7 +198,9 @@ public final class SessionDriver {
         switch effect {
         case .dial(let number, _): dial(number)
         case .examine(let number): examine(number)
-        case .suspected: owner?.linkFailed(self, .silent)
+        case .suspected:
+            history.note(.silent, loop.now)
+            owner?.linkFailed(self, .silent)
         case .attach(let number):
             guard let claim = session.attachClaim(on: number) else { return }
             owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
@@ -230,8 +239,7 @@ public final class SessionDriver {
         session.sendAttach(frame.sealed(with: proof), on: number)
     }
 
-    /// The proof of a frame's transcript; nil while there is no key.
-    public func proof(of transcript: [UInt8]) -> Proof? {
+    func proof(of transcript: [UInt8]) -> Proof? {
         guard let bytes = try? key?.proof(of: transcript) else { return nil }
         return Proof(bytes: bytes)
     }
@@ -251,17 +259,26 @@ public final class SessionDriver {
     }
 
     func lose(_ number: LinkNumber, _ failure: LinkFailure) {
-        if session.linkLost(number, failure, loop.now) { owner?.linkFailed(self, failure) }
+        let hadJoined = SessionHistory.hadJoined(number, of: session)
+        guard session.linkLost(number, failure, loop.now) else { return }
+        history.noteLoss(failure, hadJoined: hadJoined, session, loop.now)
+        owner?.linkFailed(self, failure)
     }
 
     // MARK: - Time and ends
 
     private func noteState() {
+        history.observe(session, since: stateBegan, in: lastState, loop.now)
         let state = session.state
         guard state != lastState else { return }
         lastState = state
         stateSince = time(nil)
+        stateBegan = loop.now
+        owner?.stateChanged(self)
     }
+
+    /// For what only those around the session know of it.
+    public func note(_ event: SessionHistory.Event) { history.note(event, loop.now) }
 
     private func armTimer() {
         var wanted = session.deadline
@@ -282,9 +299,7 @@ public final class SessionDriver {
     /// Gives the replay buffer's slot back once nothing has passed through it from one timer to the next. Sooner would be
     /// a new slot for every message of a conversation.
     private func trimIfIdle() {
-        if outbound.end == endAtLastTimer {
-            outbound.trim { owner?.recoveryFactsChanged(self, .ringTrimmed) }
-        }
+        if outbound.end == endAtLastTimer { outbound.trim() }
         endAtLastTimer = outbound.end
     }
 

@@ -12,6 +12,8 @@ public protocol SessionOwner: AnyObject {
     func driverFinished(_ driver: SessionDriver)
     /// A link was lost, or a dial failed, and why; for messages to people.
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure)
+    /// The session has another state, and perhaps another reason.
+    func stateChanged(_ driver: SessionDriver)
     /// A fact that a successor of this process would need has changed: see ``SessionDriver/recoveryFacts``.
     func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange)
 }
@@ -21,19 +23,14 @@ public enum RecoveryChange: Sendable {
     case epoch(Epoch)
     /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
     case opened
-    /// Nothing has been read from it or written to it; positions are counted from here.
-    case legEstablished(escrowKey: UInt64, LegBase)
-    /// Both directions were delivered to their ends, this end's at the position, and the leg is about to be closed.
-    case legCompleted(delivered: Position)
+    /// Its counters are those that positions are counted from: ``SessionDriver/legInfo``.
+    case legEstablished(escrowKey: UInt64)
     /// The replay buffer has a new place: an offset in the arena of this label, and a size.
     case ringMoved(arena: UInt64, offset: Int, size: Int)
-    /// The replay buffer is empty and gives its place back.
-    case ringTrimmed
     /// Bytes below this position were taken from the application.
     case taken(Position)
     case finTaken
     case finDelivered
     case resetSeen
-    /// The leg is about to be reset. It had taken the bytes below the position.
-    case abortDecided(delivered: Position)
+    case abortDecided
 }

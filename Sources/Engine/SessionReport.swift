@@ -1,3 +1,4 @@
+import CLinux
 public import Kernel
 public import SessionProtocol
 
@@ -11,6 +12,13 @@ public struct SessionReport: Sendable {
         public let roundTrip: Interval?
     }
 
+    /// Something that has happened, how often in a row, and when last: in milliseconds since 1970.
+    public struct RecentEvent: Sendable {
+        public let event: SessionHistory.Event
+        public let count: UInt32
+        public let at: UInt64
+    }
+
     public let id: SessionID
     public let role: Role
     public let destination: SocketAddress
@@ -19,6 +27,10 @@ public struct SessionReport: Sendable {
     public let reason: String?
     /// Seconds since 1970.
     public let since: Int
+    /// While the session is suspended: when it will be given up, in seconds since 1970.
+    public let expires: Int?
+    /// How long it may be without a link.
+    public let suspendLimit: Interval
     public let sent: UInt64
     public let received: UInt64
     public let undelivered: UInt64
@@ -29,6 +41,23 @@ public struct SessionReport: Sendable {
 }
 
 extension SessionDriver {
+    private var expires: Int? {
+        guard session.state == .suspended, let since = session.suspendedSince else { return nil }
+        let passed = (loop.now - since).seconds
+        let limit = session.configuration.suspendLimit.seconds
+        return time(nil) + Int(limit > passed ? limit - passed : 0)
+    }
+
+    /// What has happened lately, oldest first.
+    public var recentEvents: [SessionReport.RecentEvent] {
+        var wall = timespec()
+        clock_gettime(CLOCK_REALTIME, &wall)
+        let now = UInt64(wall.tv_sec) * 1000 + UInt64(wall.tv_nsec) / 1_000_000
+        return history.entries.map {
+            .init(event: $0.event, count: $0.count, at: now - (loop.now - $0.at).nanoseconds / 1_000_000)
+        }
+    }
+
     public var report: SessionReport {
         let reports = links.map { link in
             SessionReport.LinkReport(
@@ -38,7 +67,8 @@ extension SessionDriver {
         return SessionReport(
             id: session.id, role: session.role, destination: destination,
             peer: links.first { session.isCurrent($0.number) }?.remote ?? links.first?.remote ?? lastPeer,
-            state: session.state, reason: session.reason, since: stateSince, sent: session.taken,
+            state: session.state, reason: session.reason, since: stateSince, expires: expires,
+            suspendLimit: session.configuration.suspendLimit, sent: session.taken,
             received: session.deliveredBytes, undelivered: session.undelivered, replayBytes: outbound.count,
             replayLimit: outbound.maximum, links: reports, reconnects: session.reconnects)
     }

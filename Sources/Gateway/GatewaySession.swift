@@ -11,6 +11,7 @@ final class GatewaySession: SessionOwner {
     private let main: LoopMailbox
     private let door: LoopBound<FrontDoor>
     private var journal: SessionJournal?
+    private lazy var watch = SuspensionWatch { [unowned self] driver, change in notice(change, of: driver) }
 
     init(
         escrowKey: EscrowKey, table: SessionTable, main: LoopMailbox, door: LoopBound<FrontDoor>,
@@ -25,11 +26,30 @@ final class GatewaySession: SessionOwner {
 
     func sessionOpened(_ driver: SessionDriver) {}
 
+    func stateChanged(_ driver: SessionDriver) { watch.stateChanged(driver) }
+
     func sessionEnded(_ driver: SessionDriver, _ ending: Ending) {
+        if let text = ending.explanation(of: table.surrender(of: driver.session.id)) { notice(text, of: driver) }
         guard let epitaph = driver.session.epitaph else { return }
         let id = driver.session.id
         let door = door
         main.post { door.on($0).sessionEnded(id, epitaph) }
+    }
+
+    private func notice(_ change: SuspensionChange, of driver: SessionDriver) {
+        switch change {
+        case .suspended(let why, let limit):
+            notice("no link for \(SuspensionWatch.patience.text) (\(why)); kept for up to \(limit.text)", of: driver)
+        case .resumed(let after): notice("resumed after \(after.text)", of: driver)
+        }
+    }
+
+    private func notice(_ text: String, of driver: SessionDriver) {
+        let report = driver.report
+        let peer = report.peer?.description ?? "?"
+        let subject = "session \(report.id.hex.prefix(8)) from \(peer) to \(report.destination)"
+        let door = door
+        main.post { door.on($0).notices.say(text, of: subject) }
     }
 
     func legClosed(_ driver: SessionDriver) {
@@ -45,4 +65,23 @@ final class GatewaySession: SessionOwner {
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) {}
 
     func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange) { journal?.note(change, driver) }
+}
+
+extension Ending {
+    /// For the log, where it is not what plain TCP would have done.
+    ///
+    /// - Parameter surrender: why this process gave the session up, if it did.
+    fileprivate func explanation(of surrender: Surrender?) -> String? {
+        switch self {
+        case .finished, .abortedHere, .abortedByPeer, .refused: nil
+        case .dropped: surrender?.explanation.map { "\($0); the server's connection is reset" }
+        case .expired: "no link for longer than the suspend limit; the server's connection is reset"
+        case .unconfirmed: "the agent has opened it and not come back; the server's connection is reset"
+        case .gone(.ending): "the agent has ended or given it up; the server's connection is reset"
+        case .gone(.exhausted): "the agent gave it up to stay inside its limits; the server's connection is reset"
+        case .gone(let reason): "the agent has ended it (\(reason)); the server's connection is reset"
+        case .violation(let violation):
+            "the agent broke the protocol (\(violation)); the server's connection is reset"
+        }
+    }
 }

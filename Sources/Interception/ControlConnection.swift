@@ -62,8 +62,8 @@ public struct ControlConnection: ~Copyable, Sendable {
         try send(response.encoded())
     }
 
-    /// Asks for the status; the answer is what can be read until end of file.
-    public borrowing func requestStatus() throws(Errno) { try send(ControlRequest.status.encoded()) }
+    /// Asks for the status, or one session, or to give it up; the answer is what can be read until end of file.
+    public borrowing func request(_ request: ControlRequest) throws(Errno) { try send(request.encoded()) }
 
     private borrowing func send(_ message: ControlMessage.Bytes) throws(Errno) {
         let bytes = [UInt8](unsafeUninitializedCapacity: ControlMessage.size) { room, count in

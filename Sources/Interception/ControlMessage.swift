@@ -8,7 +8,7 @@
 //     byte  3       length of the address, 0 if there is none
 //     bytes 4–7     errno, little-endian like all numbers here
 //     bytes 8–15    socket cookie
-//     bytes 16–43   address
+//     bytes 16–43   address, or the identifier of a session
 //     bytes 44–47   zero
 
 /// A `struct sockaddr_in` or `sockaddr_in6` byte for byte, so that what the application asked for comes back unchanged.
@@ -36,6 +36,34 @@ public struct AddressBytes: Equatable, Sendable {
         guard left.count == right.count else { return false }
         for index in 0..<left.count where left.storage[index] != right.storage[index] { return false }
         return true
+    }
+}
+
+/// Names a session, as a client of the control socket does: the 16 bytes of its identifier.
+public struct SessionName: Equatable, Sendable {
+    public let high: UInt64
+    public let low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    init?(_ address: AddressBytes?) {
+        guard let address, address.count == 16 else { return nil }
+        func word(_ start: Int) -> UInt64 {
+            var word: UInt64 = 0
+            for index in 0..<8 { word = word << 8 | UInt64(address[start + index]) }
+            return word
+        }
+        self.init(high: word(0), low: word(8))
+    }
+
+    /// The identifier, in the place of an address.
+    var bytes: AddressBytes? {
+        AddressBytes(count: 16) { index in
+            UInt8(truncatingIfNeeded: (index < 8 ? high : low) >> UInt64(56 - 8 * (index % 8)))
+        }
     }
 }
 
@@ -97,6 +125,10 @@ public enum ControlRequest: Equatable, Sendable {
     case peerName(cookie: UInt64)
     /// Every session of this process. The answer is JSON until end of file, not a `ControlResponse`.
     case status
+    /// One session with what has happened to it lately. Answered like `status`, without sessions if it is not there.
+    case session(SessionName)
+    /// Give this session up. Answered like `session`, with what it was.
+    case drop(SessionName)
 
     private static let blockingFlag: UInt8 = 1
 
@@ -108,6 +140,9 @@ public enum ControlRequest: Equatable, Sendable {
             self = .connect(to: address, blocking: message.flags & Self.blockingFlag != 0)
         case 2: self = .peerName(cookie: message.cookie)
         case 3: self = .status
+        case 4, 5:
+            guard let name = SessionName(message.address) else { return nil }
+            self = message.kind == 4 ? .session(name) : .drop(name)
         default: return nil
         }
     }
@@ -123,6 +158,12 @@ public enum ControlRequest: Equatable, Sendable {
             message = ControlMessage(kind: 2)
             message.cookie = cookie
         case .status: message = ControlMessage(kind: 3)
+        case .session(let name):
+            message = ControlMessage(kind: 4)
+            message.address = name.bytes
+        case .drop(let name):
+            message = ControlMessage(kind: 5)
+            message.address = name.bytes
         }
         return message.encoded()
     }

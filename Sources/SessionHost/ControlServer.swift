@@ -5,7 +5,7 @@ public import Kernel
 import SessionProtocol
 public import SystemPackage
 
-/// Answers on the control socket: `usl status`, and for an agent its applications. On the main loop.
+/// Answers on the control socket: `usl status`, `usl drop`, and for an agent its applications. On the main loop.
 public final class ControlServer {
     /// What an agent does with an application that connects; it owns the connection from then on.
     public typealias ConnectHandler = (
@@ -60,14 +60,24 @@ public final class ControlServer {
         case .peerName(let cookie):
             let answer = agent?.peerName(cookie).map { ControlResponse.asked($0) } ?? .notMine
             if let connection = client.leave() { _ = try? connection.send(answer) }
-        case .status:
-            guard client.waitsForStatus() else { return }
-            let waiting = LoopBound(client, on: loop)
-            pool.gather {
-                $0.reports
-            } then: { reports, loop in
-                waiting.on(loop).say(Array(StatusJSON.encode(reports).utf8))
+        case .status: answer(client) { $0.reports }
+        case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }
+        case .drop(let name):
+            answer(client) { table in
+                let report = table.detail(of: SessionID(name))
+                table.giveUp(SessionID(name), because: .byHand)
+                return report.map { [$0] } ?? []
             }
+        }
+    }
+
+    private func answer(
+        _ client: ControlClient, _ collect: @escaping @Sendable (SessionTable) -> [ProgramReport]
+    ) {
+        guard client.waitsForAnswer() else { return }
+        let waiting = LoopBound(client, on: loop)
+        pool.gather(collect) { reports, loop in
+            waiting.on(loop).say(Array(StatusJSON.encode(reports).utf8))
         }
     }
 }
@@ -93,6 +103,10 @@ extension ControlServer: EventHandler, TimerHandler {
             if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + ControlServer.acceptRetry) }
         }
     }
+}
+
+extension SessionID {
+    fileprivate init(_ name: SessionName) { self.init(high: name.high, low: name.low) }
 }
 
 /// One connection to the control socket.
@@ -121,7 +135,7 @@ private final class ControlClient {
     }
 
     /// False if it asks for a second time.
-    func waitsForStatus() -> Bool {
+    func waitsForAnswer() -> Bool {
         defer { isAnswered = true }
         return !isAnswered
     }

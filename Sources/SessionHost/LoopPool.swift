@@ -1,8 +1,7 @@
 import CLinux
 public import Engine
-public import Keeper
 import Kernel
-public import SessionProtocol
+import SessionProtocol
 import SystemPackage
 
 /// The event loops of a process: the one of its main thread, and one more for each further core, each with the table of
@@ -16,8 +15,6 @@ public final class LoopPool {
     public struct Place: Sendable {
         public let mailbox: LoopMailbox
         public let sessions: LoopBound<SessionTable>
-        /// The arena's key in escrow; nil if it has none.
-        let arena: EscrowKey?
     }
 
     public let main: EventLoop
@@ -35,7 +32,7 @@ public final class LoopPool {
         self.main = main
         self.maximum = max(1, maximum)
         self.arenaLimits = arenaLimits
-        places = [Place(mailbox: main.mailbox, sessions: LoopBound(SessionTable(), on: main), arena: nil)]
+        places = [Place(mailbox: main.mailbox, sessions: LoopBound(SessionTable(), on: main))]
     }
 
     /// Cores that this process may use.
@@ -53,50 +50,25 @@ public final class LoopPool {
         return places[next]
     }
 
-    /// Where a session of the predecessor goes on: where the arena with its replay buffer is. nil if nobody has that.
-    public func place(of snapshot: LedgerSnapshot) -> Place? {
-        guard let ring = snapshot.ring else { return place() }
-        return places.first { $0.arena == ring.arena }
-    }
-
     private func startLoop() throws(Errno) {
-        let arena = try Arena(limits: arenaLimits)
-        if let key = escrow?.hold(.arena, arena.memoryFile) { arena.label = key.value }
-        try start(arena)
-    }
-
-    private func start(_ arena: Arena) throws(Errno) {
-        let label = arena.label
-        let table = FirstValue<LoopBound<SessionTable>>()
-        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", EventLoop(arena)) { loop in
-            table.set(LoopBound(SessionTable(), on: loop))
+        let table = FirstValue<(sessions: LoopBound<SessionTable>, arena: Int32)>()
+        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", arena: arenaLimits) { loop in
+            table.set((LoopBound(SessionTable(), on: loop), loop.arena.memoryFile))
         }
-        places.append(Place(mailbox: thread.mailbox, sessions: table.wait(), arena: key(label)))
+        let (sessions, arena) = table.wait()
+        // A ledger has 16 bits for the arena. When thousands of descriptors were put into escrow before this loop could
+        // start, its sessions have no place in the ledger for their rings.
+        if let label = escrow?.hold(.arena, arena).value, label <= UInt64(UInt16.max) {
+            thread.mailbox.post { $0.arena.label = label }
+        }
+        places.append(Place(mailbox: thread.mailbox, sessions: sessions))
         threads.append(thread)
     }
 
-    /// A ledger has 16 bits for the arena. Without a key there, a session has no place for its ring in the ledger.
-    private func key(_ label: UInt64) -> EscrowKey? {
-        label > 0 && label <= UInt64(UInt16.max) ? EscrowKey(label) : nil
-    }
-
-    /// Gives the main loop's arena to the keeper now, unless it came from there, and each further loop's when it
-    /// starts. A loop is started for each arena that the predecessor has left.
-    public func escrowArenas(in escrow: EscrowClient, adopting estate: inout Estate) {
+    /// Gives the main loop's arena to the keeper now, and each further loop's when it starts.
+    public func escrowArenas(in escrow: EscrowClient) {
         self.escrow = escrow
-        if main.arena.label == 0 { main.arena.label = escrow.hold(.arena, main.arena.memoryFile).value }
-        places[0] = Place(
-            mailbox: places[0].mailbox, sessions: places[0].sessions, arena: key(main.arena.label))
-        for key in estate.arenaKeys {
-            guard let arena = estate.takeArena(key, limits: arenaLimits) else { continue }
-            // Without memory for the loop, its sessions end in resets.
-            _ = try? start(arena)
-        }
-    }
-
-    /// Every session of the predecessor has been brought to its loop: what they have not claimed is free.
-    public func estateIsSettled() {
-        for place in places { place.mailbox.post { $0.arena.releaseUnclaimed() } }
+        main.arena.label = escrow.hold(.arena, main.arena.memoryFile).value
     }
 
     /// Runs `body` on every loop, with its sessions.
@@ -106,11 +78,9 @@ public final class LoopPool {
 
     /// Gives every session up, and calls `done` on the main loop when each has said so or has nobody to say it to, or
     /// after a moment.
-    public func endSessions(
-        saying reason: GoneMessage.Reason, then done: @escaping @Sendable (EventLoop) -> Void
-    ) {
+    public func endSessions(then done: @escaping @Sendable (EventLoop) -> Void) {
         forEachTable { table, _ in
-            for driver in table.drivers { driver.drop(saying: reason) }
+            for driver in table.drivers { table.giveUp(driver.session.id, because: .ending) }
         }
         awaitSilence(until: main.now + LoopPool.lastWordsLimit, done)
     }

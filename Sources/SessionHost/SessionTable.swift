@@ -8,6 +8,8 @@ public struct SessionEntry {
     public let program: String?
     /// Kept alive here: a driver does not own its owner.
     let owner: any SessionOwner
+    /// Set when this process gives it up.
+    fileprivate(set) var surrender: Surrender?
 
     public init(driver: SessionDriver, program: String?, owner: any SessionOwner) {
         self.driver = driver
@@ -25,10 +27,27 @@ public final class SessionTable {
     public func add(_ entry: SessionEntry) { entries[entry.driver.session.id] = entry }
     public func remove(_ id: SessionID) { entries[id] = nil }
     public subscript(id: SessionID) -> SessionDriver? { entries[id]?.driver }
+    /// Why this process has given a session up, if it has.
+    public func surrender(of id: SessionID) -> Surrender? { entries[id]?.surrender }
+
+    /// Gives a session up; both applications see a reset.
+    public func giveUp(_ id: SessionID, because surrender: Surrender) {
+        guard let driver = entries[id]?.driver, !driver.session.isOver else { return }
+        entries[id]?.surrender = surrender
+        driver.drop(saying: surrender.reason)
+    }
+
     public var drivers: [SessionDriver] { entries.values.map(\.driver) }
 
     public var reports: [ProgramReport] {
         entries.values.map { ProgramReport(session: $0.driver.report, program: $0.program) }
+    }
+
+    /// One session, with what has happened to it lately.
+    public func detail(of id: SessionID) -> ProgramReport? {
+        entries[id].map {
+            ProgramReport(session: $0.driver.report, program: $0.program, events: $0.driver.recentEvents)
+        }
     }
 }
 
@@ -36,4 +55,6 @@ public final class SessionTable {
 public struct ProgramReport: Sendable {
     public let session: SessionReport
     public let program: String?
+    /// What has happened to it lately, where that was asked for.
+    public var events: [SessionReport.RecentEvent]?
 }

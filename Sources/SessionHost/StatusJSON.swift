@@ -2,6 +2,7 @@ import CLinux
 import Engine
 import Kernel
 import SessionProtocol
+import SystemPackage
 
 /// The JSON of `usl status --json`, for the sessions of one process.
 public enum StatusJSON {
@@ -21,11 +22,30 @@ public enum StatusJSON {
             ("state", JSONText.quoted(session.state.rawValue)),
             ("reason", session.reason.map(JSONText.quoted) ?? "null"),
             ("since", JSONText.quoted(timestamp(session.since))),
+            ("expires", session.expires.map { JSONText.quoted(timestamp($0)) } ?? "null"),
+            ("suspend_limit", "\(session.suspendLimit.seconds)"),
             ("bytes", object([("sent", "\(session.sent)"), ("received", "\(session.received)")])),
             ("replay", object([("bytes", "\(session.replayBytes)"), ("limit", "\(session.replayLimit)")])),
             ("links", "[" + session.links.map(encode).joined(separator: ",") + "]"),
             ("reconnects", "\(session.reconnects)"),
         ]
+        let history = report.events.map { [("history", "[" + $0.map(encode).joined(separator: ",") + "]")] } ?? []
+        return object(fields + history)
+    }
+
+    private static func encode(_ recent: SessionReport.RecentEvent) -> String {
+        let (name, failure, after) = recent.event.parts
+        var fields = [
+            ("at", JSONText.quoted(timestamp(Int(recent.at / 1000), milliseconds: Int(recent.at % 1000)))),
+            ("event", JSONText.quoted(name)), ("count", "\(recent.count)"),
+        ]
+        if let failure {
+            fields.append(("reason", JSONText.quoted(failure.reason)))
+            if case .socket(let code) = failure {
+                fields.append(("error", JSONText.quoted("\(Errno(rawValue: code))")))
+            }
+        }
+        if let after { fields.append(("after_ms", milliseconds(after))) }
         return object(fields)
     }
 
@@ -51,7 +71,7 @@ public enum StatusJSON {
     }
 
     /// ISO 8601 in UTC.
-    private static func timestamp(_ seconds: Int) -> String {
+    private static func timestamp(_ seconds: Int, milliseconds: Int? = nil) -> String {
         var time = time_t(seconds)
         var parts = tm()
         gmtime_r(&time, &parts)
@@ -60,6 +80,25 @@ public enum StatusJSON {
             return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
         }
         return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2)
-            + "T" + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2) + "Z"
+            + "T" + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2)
+            + (milliseconds.map { "." + padded(Int32($0), 3) } ?? "") + "Z"
+    }
+}
+
+extension SessionHistory.Event {
+    /// Its word in the status, with what there is to say of it. All are listed in docs/status.md.
+    fileprivate var parts: (name: String, failure: LinkFailure?, after: Interval?) {
+        switch self {
+        case .opened: ("opened", nil, nil)
+        case .restored: ("restored", nil, nil)
+        case .dialFailed(let failure): ("dial-failed", failure, nil)
+        case .linkLost(let failure): ("link-lost", failure, nil)
+        case .suspended: ("suspended", nil, nil)
+        case .silent: ("silent", nil, nil)
+        case .resumed(let after): ("resumed", nil, after)
+        case .joined: ("joined", nil, nil)
+        case .networkChanged: ("network-changed", nil, nil)
+        case .closing: ("closing", nil, nil)
+        }
     }
 }

@@ -37,11 +37,9 @@ struct ForwardCommand: ParsableCommand {
         agent.allowsPlain = links.plain
         agent.limits = try links.limits()
         guard let address = try target.resolve().first else { return }
-        WorkerKeeper.run(
-            try ControlSocket(of: .agent), escrow: try Escrow(listening: listen.resolve()), name: "agent"
-        ) { [agent] control, channel, escrow in
-            AgentProcess.run(
-                options: agent, controlListener: control, keeper: channel, escrow: escrow, forwardingTo: address)
+        let forwarding = ForwardTarget(listeners: try Listener.open(listen.resolve()), target: address)
+        WorkerKeeper.run(try ControlSocket(of: .agent)) { [agent] control, channel in
+            AgentProcess.run(options: agent, controlListener: control, keeper: channel, forwarding: forwarding)
         }
     }
 }

@@ -48,12 +48,11 @@ struct GatewayCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.limits = try links.limits()
         options.stateDirectory = state
-        WorkerKeeper.run(
-            try ControlSocket(of: .gateway), escrow: try Escrow(listening: options.listen)
-        ) { [options] control, channel, escrow in
+        let listeners = try Listener.open(options.listen)
+        WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in
             _exit(
                 GatewayProcess.run(
-                    options, control: control, keeper: channel, escrow: escrow,
+                    options, listeners: listeners, control: control, keeper: channel,
                     logger: Logger(label: "usl", factory: LineLogHandler.init)))
         }
     }

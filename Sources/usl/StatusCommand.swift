@@ -1,7 +1,5 @@
 import ArgumentParser
 import CLinux
-import Interception
-import Keeper
 import Kernel
 
 /// `usl status`
@@ -10,83 +8,63 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show the sessions of all agents and gateways of this user.",
         discussion: """
+            With an ID, or as many of its first digits as tell it from others, that session with its links and what has \
+            happened to it lately.
+
             Examples:
               usl status
+              usl status --watch
+              usl status 5338484d
               usl status --json
             """)
 
-    /// How long an agent may take to answer; one that is stopped or hangs must not hide the others.
-    private static let patience = Duration.seconds(2)
+    /// How often a watched status is asked for.
+    private static let period = Duration.seconds(1)
+
+    @Argument(help: "One session, by the first digits of its identifier.")
+    var id: String?
 
     @Flag(help: "Print JSON.")
     var json = false
 
+    @Flag(help: "Show it again whenever it has changed, until interrupted.")
+    var watch = false
+
     func run() throws {
-        let deadline = ContinuousClock.now + Self.patience
-        var sessions: [JSONValue] = []
-        for entry in try RuntimeDirectory(environment: variable).entries() {
-            guard let answer = ask(entry, until: deadline) else {
-                Diagnostics.report("\(entry.role.rawValue) \(entry.process) does not answer")
-                continue
+        guard watch else { return print(try text(), terminator: "") }
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        var last: String?
+        repeat {
+            let text = try text()
+            if text != last {
+                // Home, the text, and nothing of what was below it: no flicker.
+                let lines = text.split(separator: "\n", omittingEmptySubsequences: false).joined(
+                    separator: "\u{1b}[K\n")
+                print(isTerminal ? "\u{1b}[H\(lines)\u{1b}[J" : text, terminator: "")
+                fflush(nil)
+                last = text
             }
-            sessions += answer["sessions"]?.elements ?? []
-        }
-        if json {
-            print(JSONValue.object([.init(name: "sessions", value: .array(sessions))]).text)
-        } else if !sessions.isEmpty {
-            print(SessionTable(sessions).text)
-        }
+        } while isWanted()
     }
 
-    private func ask(_ entry: RuntimeDirectory.Entry, until deadline: ContinuousClock.Instant) -> JSONValue? {
-        guard let connection = try? ControlConnection(path: entry.path), (try? connection.requestStatus()) != nil
-        else { return nil }
-        var text: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let left = max(.zero, deadline - .now).components
-            let milliseconds = Int32(left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000)
-            var entry = pollfd(fd: connection.descriptor.number, events: Int16(POLLIN), revents: 0)
-            guard let ready = try? retrying({ poll(&entry, 1, milliseconds) }), ready > 0,
-                let count = try? retrying({ read(connection.descriptor.number, &chunk, chunk.count) })
-            else { return nil }
-            if count == 0 { return JSONValue(text) }
-            text += chunk[..<count]
-        }
-    }
-}
-
-/// Sessions as a table for people.
-struct SessionTable {
-    private static let titles = [
-        "ID", "ROLE", "PROGRAM", "DESTINATION", "PEER", "STATE", "SINCE", "SENT", "RECEIVED", "LINKS", "RECONNECTS",
-        "REASON",
-    ]
-
-    private let rows: [[String]]
-
-    init(_ sessions: [JSONValue]) { rows = [Self.titles] + sessions.map(Self.row) }
-
-    private static func row(_ session: JSONValue) -> [String] {
-        func field(_ name: String) -> String { session[name]?.plainText ?? "-" }
-        func bytes(_ name: String) -> String { session["bytes"]?[name]?.plainText ?? "-" }
-        // Eight digits tell sessions apart, as with commits.
-        return [
-            String(field("id").prefix(8)), field("role"), field("program"), field("destination"), field("peer"),
-            field("state"), field("since"), bytes("sent"), bytes("received"),
-            "\(session["links"]?.elements.count ?? 0)", field("reconnects"), field("reason"),
-        ]
-    }
-
-    /// One line a row, columns aligned.
-    var text: String {
-        let widths = Self.titles.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            var line = ""
-            for (cell, width) in zip(row, widths) {
-                line += cell + String(repeating: " ", count: width - cell.count + 2)
+    /// What is to be printed, each line ended.
+    private func text() throws -> String {
+        let sessions: [JSONValue]
+        if let id {
+            sessions = try SessionFinder().detail(of: id).map { session in
+                ControlClient.ask(.session(session.name), of: session.entry)?.first ?? session.value
             }
-            return String(line.reversed().drop { $0 == " " }.reversed())
-        }.joined(separator: "\n")
+        } else {
+            sessions = try SessionFinder().all.map(\.value)
+        }
+        if json { return JSONValue.object([.init(name: "sessions", value: .array(sessions))]).text + "\n" }
+        if id != nil { return sessions.map { SessionDetail($0).text }.joined(separator: "\n") }
+        return sessions.isEmpty ? "" : SessionTable(sessions).text + "\n"
+    }
+
+    /// Waits until it is time to ask again; false once nobody reads any more.
+    private func isWanted() -> Bool {
+        var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+        return poll(&output, 1, Int32(Self.period.components.seconds * 1000)) == 0
     }
 }

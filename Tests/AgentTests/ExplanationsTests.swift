@@ -1,3 +1,4 @@
+import SessionHost
 import SessionProtocol
 import SystemPackage
 import Testing
@@ -34,12 +35,16 @@ struct ExplanationsTests {
 
     @Test("what plain TCP would have done as well needs no words")
     func endings() {
-        for ending: Ending in [.finished, .abortedHere, .abortedByPeer, .dropped] { #expect(ending.explanation == nil) }
+        for ending: Ending in [.finished, .abortedHere, .abortedByPeer, .dropped] {
+            #expect(ending.explanation(of: nil) == nil)
+        }
+        #expect(Ending.dropped.explanation(of: .ending) == nil)
+        #expect(Ending.dropped.explanation(of: .byHand) == "given up by hand (usl drop); the connection is reset")
         for ending: Ending in [
             .gone(.ending), .gone(.unknown), .gone(.expired), .gone(.exhausted), .gone(.violation), .expired,
             .unconfirmed, .violation(.beyondFin),
         ] {
-            #expect(ending.explanation?.hasSuffix("the connection is reset") == true)
+            #expect(ending.explanation(of: nil)?.hasSuffix("the connection is reset") == true)
         }
     }
 }

@@ -105,6 +105,20 @@ enum Peers {
         say(rounds, 'verified')
         """
 
+    /// A server that says how each of its connections ends.
+    static let tellingServer = """
+        def run(s):
+            try:
+                s.sendall(b'220 ready\\n')
+                while data := s.recv(65536): s.sendall(data)
+                say('ended EOF')
+            except OSError as error:
+                say('ended', name(error))
+        listener = socket.create_server(('::', 7002), family=socket.AF_INET6, dualstack_ipv6=True)
+        say('serving')
+        while True: threading.Thread(target=run, args=(listener.accept()[0],), daemon=True).start()
+        """
+
     static let server = ["/usr/bin/python3", "-c", prelude + behaviours]
 
     /// A client that runs a script.

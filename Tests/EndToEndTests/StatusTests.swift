@@ -4,32 +4,17 @@ import Testing
 extension EndToEnd {
     /// `usl status --json` in every state that a session can be in, at both ends.
     @Suite struct StatusTests {
-        /// Asserts on the sessions of a host, asked for until they fit: `sessions` are those of `usl status --json`.
-        private func sessions(_ host: Host, satisfy condition: String, within limit: Duration = .seconds(5)) throws {
-            let script = """
-                def sessions():
-                    global found
-                    found = json.loads(subprocess.run([sys.argv[1], 'status', '--json'], check=True, capture_output=True).stdout)
-                    assert list(found) == ['sessions']
-                    return found['sessions']
-                try: eventually(lambda: (lambda sessions: \(condition))(sessions()), \(limit.components.seconds))
-                except AssertionError: sys.exit(json.dumps(found))
-                """
-            let outcome = try host.run(Peers.client(script, [try UnderTest.usl()]))
-            #expect(outcome.status == .success, "\(condition): \(outcome.errors)")
-        }
-
         @Test func everyState() throws {
             try UnderTest.with(.usl) { test in
                 let (client, server) = (test.client, test.server)
                 let peers = try test.servePeers()
                 let usl = try UnderTest.usl()
-                for host in [client, server] { try sessions(host, satisfy: "sessions == []") }
+                for host in [client, server] { try host.expectSessions("sessions == []") }
 
                 // Active: every field, and its type.
                 let talker = try client.start(
                     test.prefix + Peers.client("s = connect(7008)\nexactly(s, 1)\ns.sendall(b'12345')\nsignal.pause()"))
-                try sessions(client, satisfy: "[s['state'] for s in sessions] == ['active']")
+                try client.expectSessions("[s['state'] for s in sessions] == ['active']")
                 try client.succeed(
                     Peers.client(
                         """
@@ -46,29 +31,25 @@ extension EndToEnd {
                         assert link['remote'] == s['peer'] and link['state'] == 'current', s
                         assert link['transport'] == 'tcp' and type(link['rtt_ms']) in (float, type(None)), s
                         """, [usl, server.address]))
-                try sessions(
-                    server,
-                    satisfy:
-                        "[(s['role'], s['state'], s['program']) for s in sessions] == [('gateway', 'active', None)]")
+                try server.expectSessions(
+                    "[(s['role'], s['state'], s['program']) for s in sessions] == [('gateway', 'active', None)]")
                 let table = try client.succeed([usl, "status"])
                 #expect(table.hasPrefix("ID ") && table.contains("active"), "\(table)")
 
                 // Suspended, with a reason, and active again.
                 try test.lab.router.block(port: UnderTest.gatewayPort)
                 for host in [client, server] { try host.resetLinks() }
-                try sessions(
-                    client, satisfy: "[s['state'] for s in sessions] == ['suspended'] and sessions[0]['reason']")
-                try sessions(
-                    server, satisfy: "[s['state'] for s in sessions] == ['suspended'] and sessions[0]['reason']")
+                try client.expectSessions("[s['state'] for s in sessions] == ['suspended'] and sessions[0]['reason']")
+                try server.expectSessions("[s['state'] for s in sessions] == ['suspended'] and sessions[0]['reason']")
                 try test.lab.router.unblock()
-                try sessions(client, satisfy: "[(s['state'], s['reconnects']) for s in sessions] == [('active', 1)]")
-                try sessions(server, satisfy: "[s['state'] for s in sessions] == ['active']")
+                try client.expectSessions("[(s['state'], s['reconnects']) for s in sessions] == [('active', 1)]")
+                try server.expectSessions("[s['state'] for s in sessions] == ['active']")
 
                 // Closing: the program has gone, and what it wrote is not read yet.
                 try test.server.succeed(["touch", "/run/go"])
                 talker.terminate()
-                try sessions(client, satisfy: "sessions == []")
-                try sessions(server, satisfy: "sessions == []")
+                try client.expectSessions("sessions == []")
+                try server.expectSessions("sessions == []")
                 #expect(try client.succeed(["ls", "/run/usl"]) == "")
                 peers.terminate()
             }
@@ -79,16 +60,15 @@ extension EndToEnd {
             try UnderTest.with(.usl) { test in
                 let peers = try test.servePeers()
                 let talker = try test.client.start(test.prefix + Peers.client(Peers.conversation))
-                try sessions(test.client, satisfy: "sessions and sessions[0]['bytes']['received'] > 1000")
+                try test.client.expectSessions("sessions and sessions[0]['bytes']['received'] > 1000")
                 try test.lab.router.block(port: UnderTest.gatewayPort)
                 try test.client.resetLinks()
                 let threeSeconds = "time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() - 3))"
-                try sessions(
-                    test.client,
-                    satisfy: "sessions[0]['state'] == 'suspended' and sessions[0]['since'] <= \(threeSeconds)")
+                try test.client.expectSessions(
+                    "sessions[0]['state'] == 'suspended' and sessions[0]['since'] <= \(threeSeconds)")
                 #expect(talker.ended == nil)
                 try test.lab.router.unblock()
-                try sessions(test.client, satisfy: "sessions[0]['state'] == 'active'")
+                try test.client.expectSessions("sessions[0]['state'] == 'active'")
                 try test.client.succeed(["touch", "/run/stop"])
                 let status = try talker.wait(.seconds(10))
                 #expect(status == .success, "\(talker.standardError)")
@@ -101,7 +81,7 @@ extension EndToEnd {
             try UnderTest.with(.usl) { test in
                 try test.server.block(incoming: 7009)
                 let waiting = try test.client.start(test.prefix + Peers.client("connect(7009)"))
-                try sessions(test.client, satisfy: "[s['state'] for s in sessions] == ['opening']")
+                try test.client.expectSessions("[s['state'] for s in sessions] == ['opening']")
                 waiting.terminate()
             }
         }
@@ -112,7 +92,7 @@ extension EndToEnd {
                 let peers = try test.servePeers()
                 let client = try test.client.start(
                     test.prefix + Peers.client("s = connect(7008)\nexactly(s, 1)\ns.sendall(MEBIBYTE * 4)"))
-                try sessions(test.client, satisfy: "[s['state'] for s in sessions] == ['closing']")
+                try test.client.expectSessions("[s['state'] for s in sessions] == ['closing']")
                 try test.server.succeed(["touch", "/run/go"])
                 let status = try client.wait(.seconds(10))
                 #expect(status == .success)

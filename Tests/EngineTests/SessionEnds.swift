@@ -13,6 +13,7 @@ final class RecordingOwner: SessionOwner {
     private(set) var legsClosed = 0
     private(set) var isFinished = false
     private(set) var failures: [LinkFailure] = []
+    private(set) var states: [SessionState] = []
     private(set) var ringMoves = 0
     /// What is said of the session once it is over.
     private(set) var epitaph: GoneMessage?
@@ -24,6 +25,7 @@ final class RecordingOwner: SessionOwner {
     }
     func legClosed(_ driver: SessionDriver) { legsClosed += 1 }
     func driverFinished(_ driver: SessionDriver) { isFinished = true }
+    func stateChanged(_ driver: SessionDriver) { states.append(driver.session.state) }
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { failures.append(failure) }
     func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange) {
         if case .ringMoved = change { ringMoves += 1 }

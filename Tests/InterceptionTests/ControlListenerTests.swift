@@ -49,7 +49,7 @@ import Testing
     @Test func statusIsARequest() throws {
         let listener = try ControlListener(path: path)
         let client = try ControlConnection(path: path)
-        try client.requestStatus()
+        try client.request(.status)
         let server = try unwrap(listener.accept())
         guard case .request(.status, nil) = try server.receive() else {
             Issue.record("no status request")

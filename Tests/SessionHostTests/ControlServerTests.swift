@@ -63,7 +63,7 @@ struct ControlServerTests {
     func status(times: Int) throws {
         let server = try Server(isAgent: false)
         let client = try ControlConnection(path: server.path)
-        for _ in 0..<times { try client.requestStatus() }
+        for _ in 0..<times { try client.request(.status) }
         let text = String(decoding: try server.answer(to: client), as: UTF8.self)
         #expect(text == "{\"sessions\":[]}\n")
     }
@@ -84,7 +84,7 @@ struct ControlServerTests {
             _ = try ControlConnection(path: server.path)
         }
         let client = try ControlConnection(path: server.path)
-        try client.requestStatus()
+        try client.request(.status)
         #expect(isJSON(String(decoding: try server.answer(to: client), as: UTF8.self)))
     }
 }

@@ -36,7 +36,7 @@ struct LoopPoolTests {
         let loop = try EventLoop(arena: limits)
         let pool = LoopPool(main: loop, maximum: 1, arenaLimits: limits)
         let start = ContinuousClock.now
-        pool.endSessions(saying: .ending) { $0.stop() }
+        pool.endSessions { $0.stop() }
         loop.run()
         #expect(ContinuousClock.now - start < .seconds(1))
     }

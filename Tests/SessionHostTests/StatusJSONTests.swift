@@ -27,6 +27,26 @@ struct StatusJSONTests {
         #expect(try #require(older) < #require(newer))
     }
 
+    @Test("limits and recent events, with milliseconds")
+    func events() {
+        let text = StatusJSON.encode([
+            report(
+                since: 0, id: 1, expires: 86_400,
+                events: [
+                    .init(event: .linkLost(.socket(104)), count: 2, at: 86_400_007),
+                    .init(event: .resumed(after: .microseconds(1_500)), count: 1, at: 0),
+                ])
+        ])
+        #expect(isJSON(text))
+        for field in [
+            "\"expires\":\"1970-01-02T00:00:00Z\"", "\"suspend_limit\":3600",
+            "{\"at\":\"1970-01-02T00:00:00.007Z\",\"event\":\"link-lost\",\"count\":2,\"reason\":\"link-error\","
+                + "\"error\":\"Connection reset by peer\"}",
+            "{\"at\":\"1970-01-01T00:00:00.000Z\",\"event\":\"resumed\",\"count\":1,\"after_ms\":1.500}",
+        ] { #expect(text.contains(field), "\(field) is missing in \(text)") }
+        #expect(!StatusJSON.encode([report(since: 0, id: 1)]).contains("history"))
+    }
+
     @Test(
         "whatever a program is called, the text is JSON",
         arguments: ["a\"b", "back\\slash", "line\nbreak\t\u{1}\u{1f}", "\u{7f}", "Ünïcode 🎉", "", "\0"])
@@ -35,7 +55,10 @@ struct StatusJSONTests {
         #expect(isJSON(text), "\(text)")
     }
 
-    private func report(since: Int, id: UInt64, program: String = "curl") -> ProgramReport {
+    private func report(
+        since: Int, id: UInt64, program: String = "curl", expires: Int? = nil,
+        events: [SessionReport.RecentEvent]? = nil
+    ) -> ProgramReport {
         let gateway = SocketAddress(host: .v6(high: 0x2001_0db8 << 32, low: 1, scope: 0), port: 7117)
         let link = SessionReport.LinkReport(
             local: nil, remote: gateway, state: "current", roundTrip: .microseconds(1_005))
@@ -43,9 +66,10 @@ struct StatusJSONTests {
         let session = SessionReport(
             id: SessionID(high: 1, low: id), role: .opener,
             destination: SocketAddress(host: .v4(0xc000_0201), port: 80), peer: gateway, state: .active, reason: nil,
-            since: since, sent: .max, received: 0, undelivered: 0, replayBytes: 5, replayLimit: 16 << 20,
+            since: since, expires: expires, suspendLimit: .hours(1), sent: .max, received: 0, undelivered: 0,
+            replayBytes: 5, replayLimit: 16 << 20,
             links: [link, other], reconnects: 7)
-        return ProgramReport(session: session, program: program)
+        return ProgramReport(session: session, program: program, events: events)
     }
 }
 
