@@ -109,7 +109,7 @@ let package = Package(
             name: "SimulateCommand",
             dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
-        .target(name: "NetworkLab", dependencies: ["Kernel"], swiftSettings: optimised),
+        .target(name: "NetworkLab", dependencies: ["Kernel", "COpenSSL"], swiftSettings: optimised),
         .executableTarget(
             name: "LabCommand",
             dependencies: ["NetworkLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -6,7 +6,8 @@ import NetworkLab
 @main
 struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "usl-lab", abstract: "Programs of the network lab.", subcommands: [PathCommand.self])
+        commandName: "usl-lab", abstract: "Programs of the network lab.",
+        subcommands: [PathCommand.self, TrafficCommand.self])
 }
 
 /// The process that is a path; the lab starts it.

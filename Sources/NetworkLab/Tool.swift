@@ -9,6 +9,7 @@ public struct Tool: Sendable, Hashable {
     public static let tc = Tool(name: "tc", package: "iproute2")
     public static let ss = Tool(name: "ss", package: "iproute2")
     public static let nft = Tool(name: "nft", package: "nftables")
+    public static let conntrack = Tool(name: "conntrack", package: "conntrack")
     public static let tcpkill = Tool(name: "tcpkill", package: "dsniff")
     public static let nsenter = Tool(name: "nsenter", package: "util-linux")
     public static let unshare = Tool(name: "unshare", package: "util-linux")
