@@ -100,13 +100,7 @@ public struct Demo: ~Copyable {
     /// How often the sessions of a host's agents have got a new link, as `usl status` tells it.
     private func reconnects(on host: Host) -> Int {
         guard let outcome = try? host.run([usl, "status", "--json"], within: .seconds(2)) else { return 0 }
-        var text = Substring(outcome.output)
-        var sum = 0
-        while let key = text.firstRange(of: "\"reconnects\"") {
-            text = text[key.upperBound...].drop { !$0.isNumber }
-            sum += Int(text.prefix(while: \.isNumber)) ?? 0
-        }
-        return sum
+        return SessionStatus.reconnects(in: outcome.output)
     }
 }
 

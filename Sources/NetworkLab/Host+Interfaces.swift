@@ -17,6 +17,11 @@ extension Host {
         try configure(.ip, ["-batch", "-"], input: network(interface).hostAddresses(end))
     }
 
+    /// Takes an interface's addresses away, and its routes with them.
+    public func removeAddresses(_ interface: Int = 0) throws(LabError) {
+        try configure(.ip, ["address", "flush", "dev", network(interface).hostInterface, "scope", "global"])
+    }
+
     /// Takes an interface's addresses away, and its routes with them; gives it others instead.
     ///
     /// - Parameter end: the last part of the new addresses, on the same networks.
