@@ -133,7 +133,7 @@ final class Agent {
                     on: loop, owner: owner)
                 place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0)(.ended(.dropped, nil)) }
+                main.post { handler.on($0)(.ended(.dropped(.exhausted), nil)) }
                 main.post { handler.on($0)(.finished) }
             }
         }

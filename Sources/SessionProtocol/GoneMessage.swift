@@ -17,6 +17,8 @@ public struct GoneMessage: Equatable, Sendable {
         case violation = 7
         /// Given up to stay inside a limit on memory or sessions.
         case exhausted = 8
+        /// Given up by hand.
+        case dropped = 9
     }
 
     /// How far each direction came, as the sender of GONE knows it.

@@ -28,7 +28,9 @@ struct Path: Sendable {
     let id: PathID
     var backoff: Backoff
     var nextDial = NextDial.none
-    /// The smoothed round trip of the last link that had one.
+    /// When it was last dialled.
+    var lastDial = Instant(nanoseconds: 0)
+    /// The first round trip of the last connection on it.
     var roundTrip: Interval?
 
     var dialDue: Instant? {
@@ -44,6 +46,8 @@ struct Path: Sendable {
         max(Path.minimumDialPatience, (roundTrip ?? .zero) + (roundTrip ?? .zero) / 2)
     }
     static let minimumDialPatience = Interval.milliseconds(250)
+    /// The same for a session that has had no link yet, and knows nothing of the path.
+    static let openingPatience = Interval.seconds(1)
     /// Dials under way on one path. The kernel repeats each SYN every second (`TCP_RTO_MAX_MS`), so that four of them, a
     /// quarter of a second apart, find a path within a quarter of a second of its return.
     static let maximumDials = 4

@@ -44,6 +44,8 @@ struct Receiver: Sendable {
         promised = delivered
     }
 
+    var window: UInt64 { capacity }
+
     /// Space promised to the peer beyond what the leg has taken.
     var promisedSpace: UInt64 { promised - min(promised, delivered) }
 

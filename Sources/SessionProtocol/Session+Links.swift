@@ -108,7 +108,7 @@ extension Session {
         settleIn(number, now)
         if isRestarted { dialOtherPaths(now) } else { dialIfNeeded(now) }
         isRestarted = false
-        if case .farewell = phase, abortByPeer != nil { sayAborted() }
+        sayFarewell()
     }
 
     /// A link that has just joined takes its place, or leaves, if it was a rival of one that has answered meanwhile.
@@ -132,11 +132,11 @@ extension Session {
     }
 
     /// The peer's process has died, and with it every link that it had.
-    private mutating func forgetOtherLinks(than number: LinkNumber) {
+    private mutating func forgetOtherLinks(than number: LinkNumber?) {
         for link in links where link.number != number && (link.hasJoined || link.state == .leaving) {
             emit(.close(link.number))
-            links.removeAll { $0.number == link.number }
         }
+        links.removeAll { $0.number != number && ($0.hasJoined || $0.state == .leaving) }
     }
 
     private mutating func takePositions(of claim: AttachClaim) {
@@ -170,11 +170,15 @@ extension Session {
         }
         // The claim may hold the last acknowledgement that the session waited for.
         guard take(claim, on: old, now), !isOver else { return .gone(epitaph ?? goneMessage(.violation)) }
+        if claim.isRestarted {
+            // Whatever the dead process has sent may still arrive.
+            forgetOtherLinks(than: nil)
+            epochs = EpochWindow(highest: claim.epoch)
+        }
         // A number serves one link only; an opener that reuses one is broken.
         guard index(of: claim.link) == nil || claim.link == old else { return .gone(goneMessage(.violation)) }
         timers[.confirmation] = nil
         if let old { links.removeAll { $0.number == old } }
-        if claim.isRestarted { forgetOtherLinks(than: claim.link) }
         makeRoomForLink()
         takePositions(of: claim)
         links.append(Link(number: claim.link, state: .joined, decoder: decoder, now: now))

@@ -54,9 +54,10 @@ extension Session {
         // A rival that is just joining leaves when it has.
         abandonRivals(of: link.number, on: link.path)
         dialIfNeeded(now)
-        guard let index = self.index(of: link.number), link.state == .joined else { return }
+        guard let index = self.index(of: link.number) else { return }
         switch mode {
         case .failover: replaceCurrent(now)
+        // The acceptor may have been told meanwhile that another one is alone.
         case .mirror, .stripe: makeCurrent(index, now)
         }
     }
@@ -86,6 +87,8 @@ extension Session {
     mutating func exchanged(on index: Int, _ now: Instant) {
         links[index].liveness.exchanged(now)
         if timers[.liveness] == nil { noteExamination(of: links[index]) }
+        // As long as it waits for the acceptor's word, an opener asks more often.
+        if let idle = timers[.idle], idle - now > Session.waitingPing { timers[.idle] = now + Session.waitingPing }
     }
 
     /// Bytes of whatever kind have come on a link.
@@ -98,13 +101,21 @@ extension Session {
         noteExamination(of: links[index])
     }
 
+    /// Of a link that is silent. Nobody but the opener can replace it, so it asks more often where it waits: for its turn,
+    /// or for what the acceptor has yet to acknowledge, which may be said on a link that a NAT has forgotten.
+    private func pingPeriod(of link: Link) -> Interval {
+        guard role == .opener else { return Session.idlePing }
+        if link.state == .joined { return Session.standbyPing }
+        return sender.acknowledged < sender.next ? Session.waitingPing : Session.idlePing
+    }
+
     mutating func pingIdleLinks(_ now: Instant) {
         var next = now + Session.idlePing
         for index in links.indices where links[index].hasJoined {
-            let isStandby = role == .opener && links[index].state == .joined
-            let due = links[index].liveness.lastHeard + (isStandby ? Session.standbyPing : Session.idlePing)
+            let period = pingPeriod(of: links[index])
+            let due = links[index].liveness.lastHeard + period
             if due <= now { links[index].wantsPing = true }
-            next = min(next, due <= now ? now + Session.standbyPing : due)
+            next = min(next, due <= now ? now + period : due)
         }
         if hasLink { timers[.idle] = next }
     }

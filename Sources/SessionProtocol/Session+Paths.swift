@@ -114,18 +114,20 @@ extension Session {
         guard dials < Path.maximumDials, paths[index].backoff.isEager(now),
             let patience = patience(with: newest, on: paths[index])
         else { return }
-        if newest.stageSince + patience <= now {
+        // A rival that has failed at once is followed no sooner than one without an answer.
+        let due = max(newest.stageSince, paths[index].lastDial) + patience
+        if due <= now {
             dialNow(index, now)
             plan(index, now)
         } else {
-            paths[index].nextDial = .besideUnanswered(newest.stageSince + patience)
+            paths[index].nextDial = .besideUnanswered(due)
         }
     }
 
     /// How long an unanswered dial stays the only one; nil for as long as it lasts.
     private func patience(with link: Link, on path: Path) -> Interval? {
         switch link.state {
-        case .connecting: path.dialPatience
+        case .connecting: knowsNoLinkYet ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
         case .claiming, .attaching: max(Liveness.minimumPatience, (link.liveness.roundTrip.smoothed ?? .zero) * 4)
         // The acceptor answers when its target has.
         case .opening, .joined, .current, .leaving: nil
@@ -141,6 +143,7 @@ extension Session {
         var link = Link(number: nextLinkNumber, on: paths[index].id, state: .connecting, now: now)
         link.handshakeDeadline = now + Session.handshakeLimit
         nextLinkNumber += 1
+        paths[index].lastDial = now
         links.append(link)
         armHandshakeTimer()
         emit(.dial(link.number, link.path))

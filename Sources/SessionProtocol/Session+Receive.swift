@@ -166,7 +166,7 @@ extension Session {
             guard abortByPeer == nil else { return }
             abortByPeer = position
             timers[.abort] = now + Session.abortGrace
-        case .farewell: sayAborted()
+        case .farewell: sayFarewell()
         case .opening, .over: return
         }
     }

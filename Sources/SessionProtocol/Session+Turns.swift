@@ -7,9 +7,15 @@ extension Session {
         case .failover:
             for other in links.indices where other != index && links[other].state == .current { demote(other) }
             give(index, .alone, now)
-        case .mirror: give(index, .mirrored, now)
-        case .stripe: give(index, .striped, now)
+        case .mirror: give(index, isFirst(index) ? .alone : .mirrored, now)
+        case .stripe: give(index, isFirst(index) ? .alone : .striped, now)
         }
+    }
+
+    /// No other healthy link is current: what the acceptor may still think to be current is not, say the link of an OPEN
+    /// whose answer was lost.
+    private func isFirst(_ index: Int) -> Bool {
+        !links.contains { $0.state == .current && $0.isHealthy && $0.number != links[index].number }
     }
 
     /// The opener's word that a link is current. Turns grow through the whole session, also after a restart of this end,

@@ -21,6 +21,8 @@ public struct Session: Sendable {
     public static let idlePing = Interval.seconds(15)
     /// The same for a link that waits beside the current one: how often paths are compared.
     public static let standbyPing = Interval.seconds(5)
+    /// The same for the opener's current link while it waits for an acknowledgement.
+    public static let waitingPing = Interval.seconds(5)
     /// An opener that knows no link yet dials its paths one after the other, the first one first.
     public static let pathStagger = Interval.milliseconds(250)
     /// How long bytes before an ABORT may take to reach an application that does not read (rule 8).
@@ -61,7 +63,8 @@ public struct Session: Sendable {
     var isRestarted = false
     var timers = TimerTable()
     private var effects: [Effect] = []
-    var nextLinkNumber: LinkNumber = 0
+    /// An acceptor calls the link of the first OPEN 0, whichever that was; so no opener does.
+    var nextLinkNumber: LinkNumber = 1
     /// Opener: the last epoch sent. Acceptor: unused.
     var lastEpoch: Epoch = 0
     /// Acceptor: the epochs accepted. Opener: unused.
@@ -193,6 +196,12 @@ public struct Session: Sendable {
     }
     /// The path that a link was dialled on; opener only.
     public func path(of number: LinkNumber) -> PathID? { index(of: number).map { links[$0].path } }
+    /// How long the session may be without a link: the smaller of what both ends grant.
+    public var suspendLimit: Interval { configuration.suspendLimit }
+    /// When a session without a link will be given up.
+    public var suspensionEnds: Instant? { timers[.suspension] ?? timers[.confirmation] }
+    /// The most that the peer may be promised at present.
+    public var window: UInt64 { receiver.window }
     /// Receive space that the peer was promised and has not used up: it counts as memory in use.
     public var promisedSpace: UInt64 { receiver.promisedSpace }
     public func isCurrent(_ number: LinkNumber) -> Bool {
@@ -263,9 +272,18 @@ public struct Session: Sendable {
     }
 
     /// Gives the session up from this side, for `reason`; the peer's application will see a reset.
+    ///
+    /// An opener that has no link dials on for a while, so that the acceptor need not wait for its limit to learn of it.
     public mutating func drop(saying reason: GoneMessage.Reason, _ now: Instant) {
-        guard !isOver else { return }
-        end(.dropped, saying: reason, now)
+        switch phase {
+        case .open where role == .opener && (!hasLink || isSilent) && !isComplete:
+            phase = .farewell(.dropped(reason))
+            timers[.farewell] = now + Session.farewellLimit
+            timers[.suspension] = nil
+            emit(.resetLeg)
+        case .opening, .open, .farewell: end(.dropped(reason), saying: reason, now)
+        case .over: return
+        }
     }
 
     /// From now on the receive window grows to at most this many bytes. What was promised stays promised.
@@ -284,6 +302,7 @@ public struct Session: Sendable {
         if timers.fires(.abort, now), abortByPeer != nil { answerAbort(now) }
         if timers.fires(.farewell, now) {
             switch phase {
+            case .farewell(.dropped(let reason)): end(.dropped(reason), saying: reason, now)
             case .farewell(let ending): end(ending, saying: .over, now)
             case .open where isComplete: end(.finished, saying: .over, now)
             case .opening, .open, .over: break
@@ -308,7 +327,8 @@ public struct Session: Sendable {
         case .gone(let reason): return goneMessage(reason)
         case .expired, .unconfirmed: return goneMessage(.expired)
         case .violation: return goneMessage(.violation)
-        case .dropped, .refused: return goneMessage(.ending)
+        case .dropped(let reason): return goneMessage(reason)
+        case .refused: return goneMessage(.ending)
         }
     }
 
@@ -365,14 +385,20 @@ public struct Session: Sendable {
             timers[.farewell] = now + Session.farewellLimit
             timers[.abort] = nil
             if abortHere == nil, !isComplete { emit(.resetLeg) }
-            sayAborted()
+            sayFarewell()
         }
     }
 
-    /// An opener's answer to ABORT; the link stays, for the acceptor's own GONE.
-    mutating func sayAborted() {
-        guard let index = links.firstIndex(where: { $0.state == .current && $0.handshake.isEmpty }) else { return }
-        links[index].handshake.append(goneMessage(.aborted).encoded)
+    /// An opener's last word, say its answer to ABORT; the link stays, for the acceptor's own GONE.
+    mutating func sayFarewell() {
+        guard case .farewell(let ending) = phase,
+            let index = links.firstIndex(where: { $0.state == .current && $0.handshake.isEmpty })
+        else { return }
+        if case .dropped(let reason) = ending {
+            links[index].handshake.append(goneMessage(reason).encoded)
+        } else if abortByPeer != nil {
+            links[index].handshake.append(goneMessage(.aborted).encoded)
+        }
     }
 
     mutating func scheduleAcknowledgement(_ now: Instant) {

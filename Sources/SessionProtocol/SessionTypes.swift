@@ -43,8 +43,8 @@ public enum Ending: Equatable, Sendable {
     case unconfirmed
     /// The peer's positions cannot be true; the leg is reset.
     case violation(Violation)
-    /// Ended from this side: the process goes, or someone gave the session up.
-    case dropped
+    /// Ended from this side: the process goes, or someone or a limit gave the session up. The peer is told this reason.
+    case dropped(GoneMessage.Reason)
 
     /// The session failed, rather than an application: bytes under way are lost that plain TCP could have delivered.
     public var isFailure: Bool {

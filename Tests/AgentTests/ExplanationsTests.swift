@@ -35,11 +35,12 @@ struct ExplanationsTests {
 
     @Test("what plain TCP would have done as well needs no words")
     func endings() {
-        for ending: Ending in [.finished, .abortedHere, .abortedByPeer, .dropped] {
+        for ending: Ending in [.finished, .abortedHere, .abortedByPeer, .dropped(.ending)] {
             #expect(ending.explanation(of: nil) == nil)
         }
-        #expect(Ending.dropped.explanation(of: .ending) == nil)
-        #expect(Ending.dropped.explanation(of: .byHand) == "given up by hand (usl drop); the connection is reset")
+        #expect(Ending.dropped(.ending).explanation(of: .ending) == nil)
+        #expect(
+            Ending.dropped(.ending).explanation(of: .byHand) == "given up by hand (usl drop); the connection is reset")
         for ending: Ending in [
             .gone(.ending), .gone(.unknown), .gone(.expired), .gone(.exhausted), .gone(.violation), .expired,
             .unconfirmed, .violation(.beyondFin),

@@ -122,7 +122,7 @@ import Testing
     @Test func goneOfAnotherGateway() {
         var pair = Pair()
         let gone = GoneMessage(reason: .unknown, instance: Pair.instance + 1, positions: nil)
-        pair.receive(gone.encoded, at: .opener, 0)
+        pair.receive(gone.encoded, at: .opener, 1)
         #expect(pair.opener.session.lastFailure == .otherInstance)
         expectUnharmed(&pair)
     }
@@ -131,7 +131,7 @@ import Testing
     func truncatedFrame(_ count: Int) {
         var pair = Pair()
         let header = FrameHeader(type: .data, length: 50, offset: 0).encodedBytes
-        pair.receive(Array(header.prefix(count)), at: .acceptor, 0)
+        pair.receive(Array(header.prefix(count)), at: .acceptor, 1)
         pair.reconnect()
         expectUnharmed(&pair)
     }
@@ -140,11 +140,11 @@ import Testing
         var pair = Pair()
         pair.opener.written = Array(0..<50)
         pair.opener.session.applicationWrote(50)
-        guard case .data(let header, _) = pair.opener.session.nextFrame(on: 0, pair.now, maximumData: 100) else {
+        guard case .data(let header, _) = pair.opener.session.nextFrame(on: 1, pair.now, maximumData: 100) else {
             Issue.record("no data")
             return
         }
-        pair.receive(header.encodedBytes + pair.opener.written.prefix(20), at: .acceptor, 0)
+        pair.receive(header.encodedBytes + pair.opener.written.prefix(20), at: .acceptor, 1)
         pair.exchange()
         #expect(pair.acceptor?.delivered.count == 20, "pieces of a frame do not wait for the rest")
         pair.reconnect()
@@ -155,7 +155,7 @@ import Testing
     func frameWithoutAPlace(_ type: FrameType) {
         var pair = Pair()
         let bytes = FrameHeader(type: type, length: type == .data ? 65_537 : 0).encodedBytes
-        pair.receive(bytes, at: .opener, 0)
+        pair.receive(bytes, at: .opener, 1)
         #expect(pair.opener.session.lastFailure != nil)
         expectUnharmed(&pair)
     }
@@ -167,8 +167,8 @@ import Testing
         pair.silence()
         let abort = FrameHeader(type: .abort, offset: 0, acknowledged: 0).encodedBytes
         for _ in 0..<1_000 {
-            pair.receive(abort, at: .opener, 0)
-            pair.receive(FrameHeader(type: .ping).encodedBytes, at: .opener, 0)
+            pair.receive(abort, at: .opener, 1)
+            pair.receive(FrameHeader(type: .ping).encodedBytes, at: .opener, 1)
         }
         #expect(pair.opener.session.links.first.map { $0.handshake.count } == 1)
     }

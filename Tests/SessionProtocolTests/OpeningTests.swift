@@ -15,9 +15,9 @@ import Testing
     @Test func rule1NothingIsSentBeforeOPENED() {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         session.applicationWrote(100)
-        #expect(session.nextEffect() == .dial(0, PathID(0)))
-        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
-        let frames = (0..<3).map { _ in session.nextFrame(on: 0, Instant(nanoseconds: 0), maximumData: 100) }
+        #expect(session.nextEffect() == .dial(1, PathID(0)))
+        session.linkConnected(1, roundTrip: nil, Instant(nanoseconds: 0))
+        let frames = (0..<3).map { _ in session.nextFrame(on: 1, Instant(nanoseconds: 0), maximumData: 100) }
         #expect(frames == [.handshake(Wire.preface), .handshake(Samples.open.encoded), nil])
     }
 
@@ -25,10 +25,10 @@ import Testing
     func rule1NothingButTheAnswerIsTakenBeforeIt(_ type: FrameType) {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         _ = session.nextEffect()
-        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
+        session.linkConnected(1, roundTrip: nil, Instant(nanoseconds: 0))
         let bytes = Wire.preface + FrameHeader(type: type).encodedBytes
         var cursor = 0
-        let result = session.receive(on: 0, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
+        let result = session.receive(on: 1, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
         guard case .linkFailed(.frame(.unexpected(type))) = result else {
             Issue.record("\(type) was taken: \(result)")
             return
@@ -38,12 +38,12 @@ import Testing
     @Test func rule1RefusalEndsTheSession() {
         var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), Instant(nanoseconds: 0))
         _ = session.nextEffect()
-        session.linkConnected(0, roundTrip: nil, Instant(nanoseconds: 0))
+        session.linkConnected(1, roundTrip: nil, Instant(nanoseconds: 0))
         let refused = RefusedMessage(code: .connectionRefused, text: "nobody listens")
         let bytes = Wire.preface + refused.encoded
         var cursor = 0
-        _ = session.receive(on: 0, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
-        #expect(session.nextEffect() == .close(0))
+        _ = session.receive(on: 1, bytes.span.bytes, &cursor, Instant(nanoseconds: 0))
+        #expect(session.nextEffect() == .close(1))
         // `usl forward` has a leg already.
         #expect(session.nextEffect() == .resetLeg)
         #expect(session.nextEffect() == .ended(.refused(refused)))
@@ -53,12 +53,12 @@ import Testing
     /// OPENED was lost: OPEN is repeated, and the link attaches like any other.
     @Test func rule1RepeatedOPENAttaches() {
         var pair = Pair(opens: false)
-        guard pair.opener.session.nextEffect() == .dial(0, PathID(0)) else {
+        guard pair.opener.session.nextEffect() == .dial(1, PathID(0)) else {
             Issue.record("no dial")
             return
         }
         // The first OPEN reaches the gateway, its answer nobody.
-        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
+        pair.opener.session.linkConnected(1, roundTrip: nil, pair.now)
         var decoder = FrameDecoder()
         var cursor = 0
         let flight = Wire.preface + Samples.open.encoded
@@ -68,7 +68,7 @@ import Testing
                 Pair.id, instance: Pair.instance, opened: pair.openedFrame, link: decoder,
                 SessionConfiguration(seed: 2), pair.now))
         pair.acceptor?.session.linkLost(0, .closed, pair.now)
-        pair.opener.session.linkLost(0, .closed, pair.now)
+        pair.opener.session.linkLost(1, .closed, pair.now)
         pair.exchange()
         pair.wait(.seconds(1))
         #expect(pair.opener.session.isOpen && pair.sealed.count == 2)
@@ -79,15 +79,15 @@ import Testing
     /// The acceptor may take the second OPEN for the first, whose link then is its link 0.
     @Test func rule1LinkThatCarriedOPENMayATTACH() {
         var pair = Pair(opens: false)
-        guard pair.opener.session.nextEffect() == .dial(0, PathID(0)) else {
+        guard pair.opener.session.nextEffect() == .dial(1, PathID(0)) else {
             Issue.record("no dial")
             return
         }
-        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
-        pair.opener.session.linkLost(0, .closed, pair.now)
+        pair.opener.session.linkConnected(1, roundTrip: nil, pair.now)
+        pair.opener.session.linkLost(1, .closed, pair.now)
         pair.exchange()
         pair.wait(.milliseconds(150))
-        #expect(pair.opener.session.isOpen && pair.wires.first?.opener == 1 && pair.wires.first?.acceptor == 1)
+        #expect(pair.opener.session.isOpen && pair.wires.first?.opener == 2 && pair.wires.first?.acceptor == 2)
         #expect(pair.sealed.count == 2, "an ATTACH and an ATTACHED")
         pair.write(.opener, 10)
         #expect(pair.acceptor?.delivered == pair.opener.written)
@@ -109,9 +109,9 @@ import Testing
         let unsealed = OpenedMessage(keyShare: Samples.share(9), instance: 1, suspendLimit: 1).unsealed(
             answering: Samples.open.encoded)
         _ = pair.opener.session.nextEffect()
-        pair.opener.session.linkConnected(0, roundTrip: nil, pair.now)
-        pair.wires.append(Pair.Wire(opener: 0))
-        pair.receive(Wire.preface + unsealed.sealed(with: Samples.proof(of: [], key: 9)), at: .opener, 0)
+        pair.opener.session.linkConnected(1, roundTrip: nil, pair.now)
+        pair.wires.append(Pair.Wire(opener: 1))
+        pair.receive(Wire.preface + unsealed.sealed(with: Samples.proof(of: [], key: 9)), at: .opener, 1)
         #expect(!pair.opener.session.isOpen && pair.opener.session.lastFailure == .unproven)
         pair.exchange()
         pair.wait(.milliseconds(150))
@@ -141,8 +141,8 @@ import Testing
         }
         let path = PathID(0)
         let first = effects.prefix(4).map(\.0)
-        #expect(first == [.dial(0, path), .dial(1, path), .dial(2, path), .dial(3, path)])
-        #expect(effects.prefix(4).map(\.1.nanoseconds) == [0, 250_000_000, 500_000_000, 750_000_000])
-        #expect(effects.dropFirst(4).first?.0 == .close(0) && session.lastFailure == .handshakeTimeout)
+        #expect(first == [.dial(1, path), .dial(2, path), .dial(3, path), .dial(4, path)])
+        #expect(effects.prefix(4).map(\.1.nanoseconds) == [0, 1_000_000_000, 2_000_000_000, 3_000_000_000])
+        #expect(effects.dropFirst(4).first?.0 == .close(1) && session.lastFailure == .handshakeTimeout)
     }
 }

@@ -43,10 +43,10 @@ import Testing
     @Test func rule2WhatComesEarlyIsHeld() {
         var pair = Pair()
         let early = FrameHeader(type: .data, length: 5, offset: 5).encodedBytes + (5..<10).map { pair.byte(at: $0) }
-        pair.receive(early, at: .acceptor, 0)
+        pair.receive(early, at: .acceptor, 1)
         #expect(pair.acceptor?.session.receivedPosition == 0)
         let first = FrameHeader(type: .data, length: 5, offset: 0).encodedBytes + (0..<5).map { pair.byte(at: $0) }
-        pair.receive(first, at: .acceptor, 0)
+        pair.receive(first, at: .acceptor, 1)
         #expect(pair.acceptor?.session.receivedPosition == 10)
     }
 
@@ -68,7 +68,7 @@ import Testing
     func rule3AcknowledgementAheadEndsTheSession(_ header: FrameHeader) {
         var pair = Pair()
         pair.write(.opener, 100)
-        pair.receive(header.encodedBytes, at: .opener, 0)
+        pair.receive(header.encodedBytes, at: .opener, 1)
         pair.exchange()
         #expect(pair.opener.ending == .violation(.acknowledgedUnsent) && pair.opener.isReset)
         #expect(pair.acceptor?.ending == .gone(.violation) && pair.acceptor?.isReset == true)
@@ -92,7 +92,7 @@ import Testing
     @Test func rule3DataBeyondTheWindowEndsTheSession() {
         var pair = Pair()
         let promised = 65_536 as UInt64
-        pair.receive(FrameHeader(type: .data, length: 1, offset: promised).encodedBytes + [0], at: .acceptor, 0)
+        pair.receive(FrameHeader(type: .data, length: 1, offset: promised).encodedBytes + [0], at: .acceptor, 1)
         pair.exchange()
         #expect(pair.acceptor?.ending == .violation(.beyondWindow))
     }
@@ -101,7 +101,7 @@ import Testing
         var pair = Pair()
         pair.write(.opener, 10)
         pair.finish(.opener)
-        pair.receive(FrameHeader(type: .fin, offset: 9).encodedBytes, at: .acceptor, 0)
+        pair.receive(FrameHeader(type: .fin, offset: 9).encodedBytes, at: .acceptor, 1)
         pair.exchange()
         #expect(pair.acceptor?.ending == .violation(.beyondFin))
     }
