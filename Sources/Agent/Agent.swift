@@ -16,6 +16,9 @@ final class Agent {
     let escrow: EscrowClient
     let desk: LegDesk
     let network: NetworkNamespace?
+    /// Nil where the kernel does not tell of changes; links are then found broken by their silence.
+    let watch: NetworkWatch?
+    private let alarm: NeighbourAlarm
     var notices: Notices
     let groupedNotices: GroupedNotices
     private let ledger: SessionLedger
@@ -36,6 +39,13 @@ final class Agent {
         let isQuiet = options.verbosity == .quiet
         groupedNotices = GroupedNotices(on: loop) { if !isQuiet { Diagnostics.report($0) } }
         network = (try? NetworkNamespace.own()) ?? nil
+        alarm = NeighbourAlarm(pool)
+        do throws(Errno) {
+            watch = try NetworkWatch(pool)
+        } catch {
+            watch = nil
+            notices.explain("changes of the network are not told here (\(error)); links that fail are found by their silence")
+        }
         desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
     }
 
@@ -123,14 +133,18 @@ final class Agent {
         let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
         let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
         let (suspendLimit, place) = (Interval(options.limits.suspend), session.place)
-        place.mailbox.post { loop in
-            let owner = OpeningSession(table: place.sessions.on(loop), journal: journal.take()) { event in
+        let paths = LinkPaths(
+            to: gateways, from: options.sources, mode: options.mode, transport: options.transport)
+        place.mailbox.post { [alarm, network = watch?.state] loop in
+            let owner = OpeningSession(
+                table: place.sessions.on(loop), journal: journal.take(), alarm: alarm
+            ) { event in
                 main.post { handler.on($0)(event) }
             }
             do {
                 let driver = try SessionDriver.open(
-                    id, to: destination, through: gateways, suspendLimit: suspendLimit, buffers: SessionBuffers(),
-                    on: loop, owner: owner)
+                    id, to: destination, over: paths, network: network, suspendLimit: suspendLimit,
+                    buffers: SessionBuffers(), on: loop, owner: owner)
                 place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
                 main.post { handler.on($0)(.ended(.dropped(.exhausted), nil)) }

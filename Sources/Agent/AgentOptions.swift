@@ -1,4 +1,6 @@
 public import Kernel
+public import SessionProtocol
+public import Transport
 public import Policy
 
 /// What `usl CMD` or `usl forward` was asked to do with connections.
@@ -34,6 +36,11 @@ public struct AgentOptions: Sendable {
     /// Links to other hosts may be plain; until links can be TLS, they have to.
     public var allowsPlain = false
     public var limits = Limits()
+    /// Where links begin, each on a path of its own.
+    public var sources = [LinkSource.anywhere]
+    /// What several links are for.
+    public var mode = LinkMode.failover
+    public var transport = LinkTransport.tcp
     public var verbosity = Verbosity.normal
 
     /// Where a gateway listens by default.

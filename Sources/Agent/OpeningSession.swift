@@ -1,4 +1,5 @@
 import Engine
+import Kernel
 import SessionHost
 import SessionProtocol
 
@@ -17,11 +18,16 @@ enum SessionEvent: Sendable {
 final class OpeningSession: SessionOwner {
     private let table: SessionTable
     private var journal: SessionJournal?
+    private let alarm: NeighbourAlarm
     private let tell: @Sendable (SessionEvent) -> Void
     private lazy var watch = SuspensionWatch { [tell] in tell(.suspension($1)) }
 
-    init(table: SessionTable, journal: consuming SessionJournal?, tell: @escaping @Sendable (SessionEvent) -> Void) {
+    init(
+        table: SessionTable, journal: consuming SessionJournal?, alarm: NeighbourAlarm,
+        tell: @escaping @Sendable (SessionEvent) -> Void
+    ) {
         self.table = table
+        self.alarm = alarm
         self.journal = journal
         self.tell = tell
     }
@@ -34,6 +40,7 @@ final class OpeningSession: SessionOwner {
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { tell(.linkFailed(failure)) }
 
     func stateChanged(_ driver: SessionDriver) { watch.stateChanged(driver) }
+    func linkBroke(_ driver: SessionDriver, to host: SocketAddress.Host) { alarm.raise(host, driver.loop.now) }
 
     func driverFinished(_ driver: SessionDriver) {
         table.remove(driver.session.id)

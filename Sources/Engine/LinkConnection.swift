@@ -28,17 +28,27 @@ final class LinkConnection {
     /// Why a write has failed; what had arrived before is still read.
     var writeFailure: LinkFailure?
     let remote: SocketAddress
+    /// Opener: the path that it is on.
+    let path: PathID?
 
-    init(tag: UInt32, number: LinkNumber, _ socket: consuming TCPSocket, to remote: SocketAddress, stage: Stage) {
+    init(
+        tag: UInt32, number: LinkNumber, _ socket: consuming TCPSocket, to remote: SocketAddress,
+        on path: PathID? = nil, stage: Stage
+    ) {
         self.tag = tag
         self.number = number
         link = Link(plain: socket)
         self.stage = stage
         self.remote = remote
+        self.path = path
     }
 
     var local: SocketAddress? {
         link.withSocket { socket in try? socket.localAddress() }
+    }
+
+    var transport: LinkTransport {
+        link.withSocket { socket in (try? socket.transport()) ?? .tcp }
     }
 
     func note(_ events: ReadyEvents) {

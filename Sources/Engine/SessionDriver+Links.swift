@@ -47,6 +47,7 @@ extension SessionDriver {
             guard isConnected else { return }
             connection.stage = .open
             lastPeer = connection.remote
+            if let path = connection.path { paths?.connected(to: connection.remote, on: path) }
             session.linkConnected(connection.number, roundTrip: vitals(of: connection)?.roundTrip, loop.now)
         } catch {
             lose(connection.number, .socket(error.rawValue))

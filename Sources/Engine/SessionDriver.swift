@@ -22,9 +22,10 @@ public final class SessionDriver {
     /// Keeps the driver alive while it has descriptors registered or timers set.
     private var selfWhileActive: SessionDriver?
 
-    /// Opener: where its gateway may be reached, tried in turn.
-    private let gateways: [SocketAddress]
-    private var dials = 0
+    /// Opener: the ways to its acceptor.
+    var paths: LinkPaths?
+    /// Those of them that the session knows.
+    var usablePaths: [PathID]
     private var agreement: KeyAgreement?
     var key: ResumeKey?
 
@@ -65,17 +66,21 @@ public final class SessionDriver {
     }
 
     /// A session from the opener's side, named `id`; it begins to dial at once.
+    ///
+    /// - Parameter network: which sources of links are usable now; all of them, if that is not known.
     public static func open(
-        _ id: SessionID, to destination: SocketAddress, through gateways: [SocketAddress], suspendLimit: Interval,
-        buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
+        _ id: SessionID, to destination: SocketAddress, over paths: LinkPaths, network: NetworkState? = nil,
+        suspendLimit: Interval, buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
     ) throws(CryptoError) -> SessionDriver {
         let agreement = try KeyAgreement.generate()
         let open = OpenMessage(
             session: id, keyShare: agreement.share, destination: Destination(destination),
             suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
-        let configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
+        var configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
+        configuration.mode = paths.mode
+        configuration.paths = paths.usable(in: network)
         let driver = SessionDriver(
-            session: .opener(open, configuration, loop.now), destination: destination, gateways: gateways,
+            session: .opener(open, configuration, loop.now), destination: destination, paths: paths,
             agreement: agreement, key: nil, buffers, loop, owner)
         driver.settle()
         return driver
@@ -93,7 +98,7 @@ public final class SessionDriver {
         let session = Session.acceptor(
             id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
         let driver = SessionDriver(
-            session: session, destination: destination, gateways: [], agreement: nil, key: key, buffers, loop, owner)
+            session: session, destination: destination, paths: nil, agreement: nil, key: key, buffers, loop, owner)
         do throws(Errno) {
             try driver.attachLeg(leg, escrowKey: escrowKey)
         } catch {
@@ -107,13 +112,14 @@ public final class SessionDriver {
     }
 
     private init(
-        session: consuming Session, destination: SocketAddress, gateways: [SocketAddress],
+        session: consuming Session, destination: SocketAddress, paths: LinkPaths?,
         agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ buffers: SessionBuffers, _ loop: EventLoop,
         _ owner: any SessionOwner
     ) {
         self.loop = loop
         self.destination = destination
-        self.gateways = gateways
+        self.paths = paths
+        usablePaths = session.configuration.paths
         self.agreement = agreement
         self.key = key
         self.owner = owner
@@ -196,11 +202,12 @@ public final class SessionDriver {
 
     private func perform(_ effect: Effect) {
         switch effect {
-        case .dial(let number, _): dial(number)
+        case .dial(let number, let path): dial(number, on: path)
         case .examine(let number): examine(number)
-        case .suspected:
+        case .suspected(let number):
             history.note(.silent, loop.now)
             owner?.linkFailed(self, .silent)
+            warnNeighbours(of: number)
         case .attach(let number):
             guard let claim = session.attachClaim(on: number) else { return }
             owner?.recoveryFactsChanged(self, .epoch(session.highestEpoch))
@@ -212,19 +219,6 @@ public final class SessionDriver {
             lingerDeadline = loop.now + SessionDriver.lingerLimit
             if leg == nil { expectsLeg = false }
             owner?.sessionEnded(self, ending)
-        }
-    }
-
-    private func dial(_ number: LinkNumber) {
-        let gateway = gateways[dials % gateways.count]
-        dials += 1
-        do {
-            let socket = try TCPSocket.dial(gateway, profile: .suited(to: gateway))
-            let connection = LinkConnection(tag: nextTag(), number: number, socket, to: gateway, stage: .connecting)
-            connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
-            links.append(connection)
-        } catch {
-            lose(number, .socket(error.rawValue))
         }
     }
 
@@ -260,6 +254,7 @@ public final class SessionDriver {
 
     func lose(_ number: LinkNumber, _ failure: LinkFailure) {
         let hadJoined = SessionHistory.hadJoined(number, of: session)
+        warnNeighbours(of: number)
         guard session.linkLost(number, failure, loop.now) else { return }
         history.noteLoss(failure, hadJoined: hadJoined, session, loop.now)
         owner?.linkFailed(self, failure)

@@ -1,3 +1,4 @@
+public import Kernel
 public import SessionProtocol
 
 /// Who made a session's driver, and wants to hear of it. Called on the session's loop.
@@ -14,8 +15,15 @@ public protocol SessionOwner: AnyObject {
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure)
     /// The session has another state, and perhaps another reason.
     func stateChanged(_ driver: SessionDriver)
+    /// A link that was connected is broken, or silent: so may be others to the same host.
+    func linkBroke(_ driver: SessionDriver, to host: SocketAddress.Host)
     /// A fact that a successor of this process would need has changed: see ``SessionDriver/recoveryFacts``.
     func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange)
+}
+
+extension SessionOwner {
+    /// An acceptor waits for what its openers find out.
+    public func linkBroke(_ driver: SessionDriver, to host: SocketAddress.Host) {}
 }
 
 /// What a ledger must be told at once, before the driver acts on it.

@@ -1,12 +1,16 @@
 import CLinux
 public import Kernel
 public import SessionProtocol
+public import Transport
 
 /// What `usl status` shows of one session, at one moment.
 public struct SessionReport: Sendable {
     public struct LinkReport: Sendable {
         public let local: SocketAddress?
         public let remote: SocketAddress
+        /// Opener: where the link begins, as the user has named it; nil if he has not.
+        public let source: String?
+        public let transport: LinkTransport
         /// `connecting`, `joining`, `joined`, `current` or `leaving`.
         public let state: String
         public let roundTrip: Interval?
@@ -61,7 +65,7 @@ extension SessionDriver {
     public var report: SessionReport {
         let reports = links.map { link in
             SessionReport.LinkReport(
-                local: link.local, remote: link.remote, state: session.linkState(link.number),
+                local: link.local, remote: link.remote, source: source(of: link), transport: link.transport, state: session.linkState(link.number),
                 roundTrip: session.roundTrip(of: link.number))
         }
         return SessionReport(
@@ -71,5 +75,10 @@ extension SessionDriver {
             suspendLimit: session.configuration.suspendLimit, sent: session.taken,
             received: session.deliveredBytes, undelivered: session.undelivered, replayBytes: outbound.count,
             replayLimit: outbound.maximum, links: reports, reconnects: session.reconnects)
+    }
+
+    private func source(of link: LinkConnection) -> String? {
+        guard let paths, let path = link.path, paths.source(of: path) != .anywhere else { return nil }
+        return paths.source(of: path).description
     }
 }

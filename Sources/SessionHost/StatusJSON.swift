@@ -55,7 +55,8 @@ public enum StatusJSON {
             ("remote", JSONText.quoted(link.remote.description)),
             ("state", JSONText.quoted(link.state)),
             ("rtt_ms", link.roundTrip.map(milliseconds) ?? "null"),
-            ("transport", JSONText.quoted("tcp")),
+            ("source", link.source.map(JSONText.quoted) ?? "null"),
+            ("transport", JSONText.quoted(link.transport.rawValue)),
         ])
     }
 

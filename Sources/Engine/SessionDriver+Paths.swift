@@ -1,0 +1,54 @@
+public import Kernel
+import SessionProtocol
+import SystemPackage
+import Transport
+
+extension SessionDriver {
+    /// Makes a transport connection on a path, to the gateway's next address.
+    func dial(_ number: LinkNumber, on path: PathID) {
+        guard let gateway = paths?.nextGateway(on: path), let paths else {
+            return lose(number, .socket(Errno.addressFamilyNotSupported.rawValue))
+        }
+        do {
+            let socket = try TCPSocket.dial(
+                gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway))
+            let connection = LinkConnection(
+                tag: nextTag(), number: number, socket, to: gateway, on: path, stage: .connecting)
+            connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
+            links.append(connection)
+        } catch {
+            lose(number, .socket(error.rawValue))
+        }
+    }
+
+    /// Interfaces, addresses or routes have changed, or the machine has slept: paths come and go with their sources, links
+    /// whose address is gone are replaced at once, and all others are asked whether they still work.
+    ///
+    /// - Parameter hasSlept: the peers' view of the links is old, so that each is replaced unless it answers sooner.
+    public func networkChanged(_ state: NetworkState, hasSlept: Bool) {
+        guard let paths, !paths.gateways.allSatisfy(\.isLoopback) else { return }
+        let usable = paths.usable(in: state)
+        for path in usablePaths where !usable.contains(path) { session.removePath(path, loop.now) }
+        for path in usable where !usablePaths.contains(path) { session.addPath(path, loop.now) }
+        usablePaths = usable
+        for link in links {
+            guard let local = link.local, hasSlept || !state.isUsable(local.host) else { continue }
+            session.suspect(link.number, loop.now)
+        }
+        session.networkChanged(loop.now)
+        settle()
+    }
+
+    /// Another link to this host has failed: asks whether this session's still work.
+    public func checkLinks(to host: SocketAddress.Host) {
+        guard links.contains(where: { $0.remote.host == host }) else { return }
+        session.checkLinks(loop.now)
+        settle()
+    }
+
+    /// What has broken this link may have broken others to the same host. To be called before the session forgets it.
+    func warnNeighbours(of number: LinkNumber) {
+        guard let link = links.first(where: { $0.number == number }), link.stage != .connecting else { return }
+        owner?.linkBroke(self, to: link.remote.host)
+    }
+}
