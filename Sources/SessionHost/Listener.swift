@@ -9,12 +9,14 @@ public final class Listener: Sendable {
 
     /// Listens on every address that can be had; what is wrong with one is an error, except that a host without IPv6
     /// serves its IPv4 addresses alone.
-    public static func open(_ addresses: [SocketAddress]) throws(ListenError) -> [Listener] {
+    public static func open(
+        _ addresses: [SocketAddress], transport: LinkTransport = .tcp
+    ) throws(ListenError) -> [Listener] {
         var listeners: [Listener] = []
         var missing: ListenError?
         for address in addresses {
             do throws(ListenError) {
-                listeners.append(Listener(try TCPSocket.listen(on: address)))
+                listeners.append(Listener(try TCPSocket.listen(on: address, transport: transport)))
             } catch  where error.code == .addressFamilyNotSupported {
                 missing = error
             }

@@ -66,8 +66,12 @@ public struct LinkProfile: Hashable, Sendable {
 
     /// A link to another host. Retransmissions stay at most 1 s apart, so that a healed path is noticed soon; the user
     /// timeout keeps the shorter timeouts from giving the connection up earlier than the kernel's usual ones.
+    ///
+    /// The low floor lets the kernel see a silent path some 20 ms after the round trip. While a queue on the path grows, it
+    /// costs nothing: at 1, 10 and 100 Mbit/s, behind queues of 1 s, 200 ms and 20 ms, with bbr and cubic, there were as
+    /// many retransmissions and as much throughput as with floors of 5 to 200 ms, and one timeout in 6 s at most.
     public static let wan = LinkProfile(
-        name: "wan", unsentLimit: 128 << 10,
+        name: "wan", unsentLimit: 128 << 10, minimumRetransmission: .milliseconds(10),
         maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
 
     /// A link to another host that carries keystrokes and small requests.
@@ -77,8 +81,8 @@ public struct LinkProfile: Hashable, Sendable {
 
     /// A link to another host that carries as much as the path allows; PINGs may wait.
     public static let bulk = LinkProfile(
-        name: "bulk", unsentLimit: 1 << 20, maximumRetransmission: .seconds(1), userTimeout: .seconds(60),
-        keepAlive: wanKeepAlive)
+        name: "bulk", unsentLimit: 1 << 20, minimumRetransmission: .milliseconds(10),
+        maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
 
     private static let wanKeepAlive = KeepAlive(idle: .seconds(20), between: .seconds(5), count: 4)
 

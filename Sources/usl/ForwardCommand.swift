@@ -29,6 +29,8 @@ struct ForwardCommand: ParsableCommand {
 
     @OptionGroup var links: LinkOptions
 
+    @OptionGroup var paths: PathOptions
+
     func run() throws {
         var agent = AgentOptions()
         if let gateway {
@@ -36,6 +38,7 @@ struct ForwardCommand: ParsableCommand {
         }
         agent.allowsPlain = links.plain
         agent.limits = try links.limits()
+        try paths.apply(to: &agent)
         guard let address = try target.resolve().first else { return }
         let forwarding = ForwardTarget(listeners: try Listener.open(listen.resolve()), target: address)
         WorkerKeeper.run(try ControlSocket(of: .agent)) { [agent] control, channel in

@@ -6,6 +6,7 @@ import Keeper
 import Kernel
 import Logging
 import SessionHost
+import Transport
 
 /// `usl gateway`
 struct GatewayCommand: ParsableCommand {
@@ -34,6 +35,9 @@ struct GatewayCommand: ParsableCommand {
 
     @OptionGroup var links: LinkOptions
 
+    @Option(help: ArgumentHelp("What links may be carried by; mptcp takes tcp as well.", valueName: "tcp|mptcp"))
+    var transport = LinkTransport.tcp
+
     @Option(help: ArgumentHelp("The directory for what outlives the gateway.", valueName: "directory"))
     var state: String?
 
@@ -48,7 +52,7 @@ struct GatewayCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.limits = try links.limits()
         options.stateDirectory = state
-        let listeners = try Listener.open(options.listen)
+        let listeners = try Listener.open(options.listen, transport: transport)
         WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in
             _exit(
                 GatewayProcess.run(

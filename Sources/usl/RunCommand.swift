@@ -22,6 +22,7 @@ struct RunCommand: ParsableCommand {
             Examples:
               usl ssh db1
               usl --gateway edge --plain psql -h db1
+              usl --links mirror --source wlan0 --source wwan0 --gateway edge --plain ssh db1
               usl run -- status          # a program called status
             """)
 
@@ -35,6 +36,8 @@ struct RunCommand: ParsableCommand {
     var treatment = AgentOptions.Treatment.session
 
     @OptionGroup var links: LinkOptions
+
+    @OptionGroup var paths: PathOptions
 
     @Flag(name: .shortAndLong, help: "Say only what makes the program fail.")
     var quiet = false
@@ -70,6 +73,7 @@ struct RunCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.verbosity = quiet ? .quiet : verbose ? .verbose : .normal
         options.limits = try links.limits()
+        try paths.apply(to: &options)
         return options
     }
 }

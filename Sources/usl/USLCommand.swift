@@ -33,7 +33,9 @@ struct USLCommand: ParsableCommand {
 
     static let splitter = CommandLineSplitter(
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
-        valueOptions: ["--gateway", "--treatment", "--suspend", "--policy"],
+        valueOptions: [
+            "--gateway", "--treatment", "--suspend", "--policy", "--links", "--source", "--transport",
+        ],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
 
     /// Does what the words after the program's name ask for, and exits.
