@@ -44,7 +44,7 @@ final class Agent {
             watch = try NetworkWatch(pool)
         } catch {
             watch = nil
-            notices.explain("changes of the network are not told here (\(error)); links that fail are found by their silence")
+            notices.explain("the kernel does not tell of changes in the network: \(error); silence will")
         }
         desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
     }

@@ -1,7 +1,7 @@
 public import Kernel
+public import Policy
 public import SessionProtocol
 public import Transport
-public import Policy
 
 /// What `usl CMD` or `usl forward` was asked to do with connections.
 public struct AgentOptions: Sendable {

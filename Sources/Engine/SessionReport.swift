@@ -65,7 +65,8 @@ extension SessionDriver {
     public var report: SessionReport {
         let reports = links.map { link in
             SessionReport.LinkReport(
-                local: link.local, remote: link.remote, source: source(of: link), transport: link.transport, state: session.linkState(link.number),
+                local: link.local, remote: link.remote, source: source(of: link), transport: link.transport,
+                state: session.linkState(link.number),
                 roundTrip: session.roundTrip(of: link.number))
         }
         return SessionReport(
