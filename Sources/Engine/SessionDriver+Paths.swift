@@ -35,6 +35,7 @@ extension SessionDriver {
             guard let local = link.local, hasSlept || !state.isUsable(local.host) else { continue }
             session.suspect(link.number, loop.now)
         }
+        history.note(.networkChanged, loop.now)
         session.networkChanged(loop.now)
         settle()
     }
