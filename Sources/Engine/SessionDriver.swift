@@ -56,7 +56,7 @@ public final class SessionDriver {
     public private(set) var stateSince: Int
     private var lastState: SessionState
     private var stateBegan: Instant
-    public private(set) var history = SessionHistory()
+    public internal(set) var history = SessionHistory()
     public private(set) var ending: Ending?
 
     enum LegReset {
