@@ -27,6 +27,8 @@ struct Pair {
         var hasPreface = false
         /// What is sent vanishes, and nobody notices.
         var isSilent = false
+        /// The opener's path.
+        var path = PathID(0)
     }
 
     var now = Instant(nanoseconds: 1_000_000_000)
@@ -35,6 +37,8 @@ struct Pair {
     var wires: [Wire] = []
     /// Dials come to nothing while false.
     var hasPath = true
+    /// Dials on these are never answered.
+    var deadPaths: Set<PathID> = []
     /// Every frame header that has left, in order.
     var sent: [(by: Role, on: LinkNumber, header: FrameHeader)] = []
     /// Every ATTACH and ATTACHED that was sealed.
@@ -47,10 +51,11 @@ struct Pair {
 
     /// An open session, unless `opens` is false.
     init(
-        window: UInt64 = 65_536, maximumWindow: UInt64 = 65_536, suspendLimit: Interval = .hours(1), opens: Bool = true
+        window: UInt64 = 65_536, maximumWindow: UInt64 = 65_536, suspendLimit: Interval = .hours(1),
+        mode: LinkMode = .failover, paths: [PathID] = [PathID(0)], opens: Bool = true
     ) {
         let configuration = SessionConfiguration(
-            window: window, maximumWindow: maximumWindow, suspendLimit: suspendLimit, seed: 1)
+            window: window, maximumWindow: maximumWindow, suspendLimit: suspendLimit, mode: mode, paths: paths, seed: 1)
         open = Samples.open
         let unsealed = OpenedMessage(keyShare: Samples.share(2), instance: Pair.instance, suspendLimit: 3600)
             .unsealed(answering: open.encoded)
@@ -99,6 +104,18 @@ struct Pair {
 
     /// What is sent from now on is lost; the ends do not know.
     mutating func silence() { for index in wires.indices { wires[index].isSilent = true } }
+
+    /// A path falls silent: what is sent on it, and dials, vanish.
+    mutating func silence(_ path: PathID) {
+        deadPaths.insert(path)
+        for index in wires.indices where wires[index].path == path { wires[index].isSilent = true }
+    }
+
+    /// What was held up on a path is lost, but what follows arrives.
+    mutating func heal(_ path: PathID) {
+        deadPaths.remove(path)
+        for index in wires.indices where wires[index].path == path { wires[index].isSilent = false }
+    }
 
     /// Both ends learn that their links are gone.
     mutating func cut() {
@@ -161,12 +178,13 @@ struct Pair {
                     acknowledged: 0, hasUnacknowledged: false, retransmissions: 0, roundTrip: nil)
                 self[role].session.linkExamined(number, vitals, now)
             case .suspected: break
-            case .dial(let number, _):
+            case .dial(let number, let path):
+                if deadPaths.contains(path) { continue }
                 guard hasPath else {
                     opener.session.linkLost(number, .socket(111), now)
                     continue
                 }
-                wires.append(Wire(opener: number))
+                wires.append(Wire(opener: number, path: path))
                 opener.session.linkConnected(number, roundTrip: nil, now)
             case .attach(let number):
                 guard let claim = self[role].session.attachClaim(on: number) else { continue }
