@@ -98,7 +98,7 @@ struct Receiver: Sendable {
 
     /// What came early and is in order now is received.
     private mutating func closeGap() {
-        if let first = early.first, first.lowerBound <= received {
+        while let first = early.first, first.lowerBound <= received {
             received = max(received, first.upperBound)
             early.removeBelow(received)
         }

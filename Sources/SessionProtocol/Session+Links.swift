@@ -37,6 +37,7 @@ extension Session {
         lastFailure = failure
         if let since = link.currentSince, now - since >= Backoff.steadyLink { resetBackoff(of: link.path) }
         noteSuspension(now)
+        if link.state == .current { shareAnew(now) }
         replaceCurrent(now)
         return true
     }
@@ -127,6 +128,7 @@ extension Session {
         for rival in rivals {
             guard let index = self.index(of: rival.number) else { continue }
             leave(index, now)
+            shareAnew(now)
         }
         abandonRivals(of: number, on: path)
     }

@@ -23,6 +23,7 @@ extension Session {
         }
         armDialTimer()
         noteSuspension(now)
+        shareAnew(now)
         replaceCurrent(now)
     }
 

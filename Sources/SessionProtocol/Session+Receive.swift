@@ -176,6 +176,7 @@ extension Session {
         leave(index, now)
         links[index].endsAfterHandshake = true
         noteSuspension(now)
+        shareAnew(now)
         replaceCurrent(now)
     }
 

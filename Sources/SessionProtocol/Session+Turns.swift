@@ -23,6 +23,8 @@ extension Session {
     private mutating func give(_ index: Int, _ part: Turn.Part, _ now: Instant) {
         turn = max(turn + 1, lastEpoch << 20)
         links[index].owedTurn = Turn(number: turn, part: part)
+        // A turn that is lost with its link must be given again: whether it has arrived, PONG tells.
+        if hasHadLink { links[index].wantsPing = true }
         becomeCurrent(index, now)
     }
 
@@ -66,6 +68,16 @@ extension Session {
         dialIfNeeded(now)
     }
 
+    /// Mirror and stripe: a link that was current is not any more. The acceptor learns it from fresh turns of the others:
+    /// older ones may have been lost with their links.
+    mutating func shareAnew(_ now: Instant) {
+        guard role == .opener, mode != .failover else { return }
+        let healthy = links.indices.filter { links[$0].state == .current && links[$0].isHealthy }
+        for index in healthy {
+            give(index, index == healthy.first ? .alone : mode == .mirror ? .mirrored : .striped, now)
+        }
+    }
+
     /// The healthy link with the shortest round trip; of equals the one on the earlier path.
     private var bestLink: Int? {
         var best: Int?
@@ -95,11 +107,9 @@ extension Session {
 
     /// Stripe: a suspect link is left out, unless it is the only one.
     mutating func stripeWithout(_ index: Int, _ now: Instant) {
-        let others = links.indices.filter { $0 != index && links[$0].state == .current && links[$0].isHealthy }
-        guard let first = others.first else { return }
+        guard !isFirst(index) else { return }
         demote(index)
-        give(first, .alone, now)
-        for other in others.dropFirst() { give(other, .striped, now) }
+        shareAnew(now)
     }
 
     /// This end retires a link: LEAVE, and nothing behind it.

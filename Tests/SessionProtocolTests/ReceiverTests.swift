@@ -45,6 +45,14 @@ import Testing
         #expect(receiver.isDone && receiver.delivered == 11)
     }
 
+    @Test func aPieceMayReachOverSeveralThatCameEarly() {
+        var receiver = receiver()
+        _ = receiver.admit(5, at: 5)
+        _ = receiver.admit(5, at: 15)
+        let piece = receiver.admit(16, at: 0)
+        #expect(piece == .new(skip: 0) && receiver.received == 20 && receiver.early.isEmpty)
+    }
+
     @Test func earlyFin() {
         var receiver = receiver()
         let results = [

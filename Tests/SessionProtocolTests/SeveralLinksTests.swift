@@ -53,6 +53,20 @@ import Testing
         #expect(pair.opener.delivered == pair.acceptor?.written)
     }
 
+    /// A part that was given on a link which dies with it is given again.
+    @Test(arguments: [LinkMode.mirror, .stripe])
+    func partsAreGivenAnew(_ mode: LinkMode) throws {
+        var pair = pair(mode)
+        let before = try #require(pair.acceptor?.session.turn)
+        let wire = try #require(pair.wires.first { $0.path == first })
+        pair.silence(first)
+        pair.opener.session.linkLost(wire.opener, .closed, pair.now)
+        pair.exchange()
+        let after = try #require(pair.acceptor?.session.turn)
+        #expect(after > before)
+        #expect(pair.acceptor?.session.isCurrent(wire.acceptor ?? 0) == false, "nothing goes out where nobody listens")
+    }
+
     @Test func mirrorLosesNoTime() {
         var pair = pair(.mirror)
         pair.silence(first)
