@@ -73,23 +73,31 @@ extension EndToEnd {
             #expect(client.standardError.contains("no link for longer than the suspend limit"))
         }
 
-        /// The keeper says what has happened, and the legs go with the worker.
-        @Test func theWorkerOfAGatewayIsKilled() throws {
-            let (_, _) = try reset(["--suspend", "1s"]) { test, process in
-                try test.server.killProcesses(called: "usl", exceptFirst: true)
+        /// A worker whose keeper dies tells its peers, since nobody would follow it if it died too.
+        @Test func theKeeperOfAGatewayIsKilled() throws {
+            let (client, _) = try reset(within: .seconds(2)) { _, process in
+                process.signal(SIGKILL)
                 let status = try process.wait(.seconds(5))
-                #expect(status == .exited(125))
-                #expect(process.standardError.contains("usl: the worker was killed by signal 9"))
+                #expect(status == .signaled(SIGKILL))
             }
+            #expect(client.standardError.contains("the gateway was ended; the connection is reset"))
         }
 
-        @Test func anAgentIsKilled() throws {
-            let (client, server) = try reset(["--suspend", "1s"], within: .seconds(1)) { test, _ in
-                try test.client.killProcesses(called: "usl-agent")
+        @Test func theKeeperOfAProgramIsKilled() throws {
+            try UnderTest.withoutGateway { test in
+                let server = try test.servePeers()
+                _ = try test.startGateway()
+                let script = "s = connect(7006)\nexactly(s, 1)\nsay('talking')\nsay('found', rest(s)[1])"
+                let client = try test.client.start(test.prefix + Peers.client(script))
+                try client.waitForOutput("talking")
+                try test.client.killProcesses(called: "usl-keeper")
+                try client.waitForOutput("found ECONNRESET")
+                try server.waitForOutput("7006 0 ")
+                #expect(server.standardOutput.hasSuffix("ECONNRESET\n"), "\(server.standardOutput)")
+                let status = try client.wait(.seconds(5))
+                #expect(status == .exited(125))
+                #expect(client.standardError == "usl: the keeper has died; the program's connections are reset\n")
             }
-            #expect(
-                client.standardError == "usl: the agent was killed by signal 9; the connections it carried are reset\n")
-            _ = server
         }
 
         /// The limit of a suspension holds at both ends.

@@ -35,8 +35,13 @@ extension LabProcess {
 }
 
 extension Host {
-    /// Kills the processes of this host that have a name (proc_pid_comm(5)), the youngest alone if the first is spared.
+    /// Kills the processes of this host that have a name (proc_pid_comm(5)), all but the oldest if that is spared.
     func killProcesses(called name: String, exceptFirst: Bool = false) throws {
+        try signalProcesses(called: name, exceptFirst: exceptFirst, SIGKILL)
+    }
+
+    /// Sends such processes a signal.
+    func signalProcesses(called name: String, exceptFirst: Bool = false, _ signal: Int32) throws {
         try succeed([
             "/bin/bash", "-c",
             """
@@ -46,8 +51,8 @@ extension Host {
                 [ "$(cat /proc/$entry/comm 2>/dev/null)" != "$1" ] || found+=($entry)
             done
             [ "$2" = false ] || found=("${found[@]:1}")
-            kill -9 "${found[@]}"
-            """, "kill", name, "\(exceptFirst)",
+            kill "-$3" "${found[@]}"
+            """, "kill", name, "\(exceptFirst)", "\(signal)",
         ])
     }
 
