@@ -46,7 +46,8 @@ final class Agent {
             watch = nil
             notices.explain("the kernel does not tell of changes in the network: \(error); silence will")
         }
-        desk = LegDesk(on: loop) { escrow.hold(.listener, $0) }
+        desk = LegDesk(
+            on: loop, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
     }
 
     // MARK: - Which way
@@ -97,7 +98,7 @@ final class Agent {
     /// A session of this agent, wherever it lives.
     struct Session {
         let id: SessionID
-        fileprivate let place: LoopPool.Place
+        let place: LoopPool.Place
 
         /// Brings it its leg, of which a copy is in escrow.
         func bring(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
@@ -124,17 +125,21 @@ final class Agent {
     }
 
     /// Begins a session; `event` is called on the main loop.
+    ///
+    /// - Parameter leg: the leg's key in escrow, if it is there already.
     func open(
-        to destination: SocketAddress, through gateways: [SocketAddress], program: String?,
-        event: @escaping (SessionEvent) -> Void
+        to destination: SocketAddress, through gateways: [SocketAddress], leg: EscrowKey = EscrowKey(0),
+        _ application: LedgerIdentity.Application, event: @escaping (SessionEvent) -> Void
     ) throws(CryptoError) -> Session {
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
-        let journal = Handoff(ledger.open(id, .opener, peer: gateways[0], destination: destination))
-        let (suspendLimit, place) = (Interval(options.limits.suspend), session.place)
-        let paths = LinkPaths(
-            to: gateways, from: options.sources, mode: options.mode, transport: options.transport)
+        let (suspendLimit, place, program) = (Interval(options.limits.suspend), session.place, application.program)
+        let journal = Handoff(
+            ledger.open(
+                id, .opener, peer: gateways[0], destination: destination, suspendLimit: suspendLimit, leg: leg,
+                .application(application)))
+        let paths = linkPaths(to: gateways)
         place.mailbox.post { [alarm, network = watch?.state] loop in
             let owner = OpeningSession(
                 table: place.sessions.on(loop), journal: journal.take(), alarm: alarm
@@ -154,6 +159,10 @@ final class Agent {
         return session
     }
 
+    func linkPaths(to gateways: [SocketAddress]) -> LinkPaths {
+        LinkPaths(to: gateways, from: options.sources, mode: options.mode, transport: options.transport)
+    }
+
     /// Tells people that a connection cannot go on, or goes on again.
     func notice(_ change: SuspensionChange, of connection: String, through gateway: String) {
         switch change {
@@ -164,6 +173,9 @@ final class Agent {
         case .resumed(let after): groupedNotices.say("resumed after \(after.text)", of: connection)
         }
     }
+
+    /// Sessions of the predecessor that wait for their legs, by the cookies of the applications' sockets.
+    var awaited: [UInt64: RestoredConnection] = [:]
 
     // MARK: - Names
 

@@ -22,18 +22,20 @@ public final class AgentProcess {
     ///
     /// - Parameters:
     ///   - controlListener: where the programs ask; it stays the keeper's.
-    ///   - forwarding: listeners whose connections go to a target, for `usl forward`.
+    ///   - escrow: what a predecessor has left, and the listeners of `usl forward`.
+    ///   - target: where the connections of these listeners go.
     public static func run(
         options: AgentOptions, controlListener: consuming Descriptor, keeper: consuming EscrowChannel,
-        forwarding: ForwardTarget? = nil
+        escrow: consuming Escrow, forwardingTo target: SocketAddress? = nil
     ) -> Never {
         DescriptorLimit.raise()
+        var estate = Estate(escrow)
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
             let limits = ArenaLimits(capacity: options.limits.memory / loops)
-            let loop = try EventLoop(arena: limits)
+            let loop = try EventLoop(estate.takeMainArena(limits: limits))
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
-            try process.start(options, controlListener, keeper, forwarding)
+            try process.start(options, controlListener, keeper, estate, target)
             loop.run()
             _exit(0)
         } catch {
@@ -50,18 +52,25 @@ public final class AgentProcess {
 
     private func start(
         _ options: AgentOptions, _ controlListener: consuming Descriptor, _ keeper: consuming EscrowChannel,
-        _ forwarding: ForwardTarget?
+        _ estate: consuming Estate, _ target: SocketAddress?
     ) throws(Errno) {
-        let escrow = try EscrowClient(keeper, on: loop) { [unowned self] message in received(message) }
-        pool.escrowArenas(in: escrow)
-        let agent = Agent(options, pool: pool, escrow: escrow, ledger: try SessionLedger(escrow: escrow))
+        let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
+            received(message)
+        }
+        let ledger = try SessionLedger(&estate, escrow: escrow)
+        pool.escrowArenas(in: escrow, adopting: &estate)
+        let agent = Agent(options, pool: pool, escrow: escrow, ledger: ledger)
         self.agent = agent
+        if let failure = estate.failure { agent.notices.warn("cannot go on with the connections of before: \(failure)") }
+        let listeners = estate.takeListeners()
+        agent.settle(estate)
         control = try ControlServer(
             controlListener, on: loop, pool: pool,
             connect: .init(
                 connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
                 peerName: { agent.askedAddresses[$0] }))
-        if let forwarding { forward = try Forward(forwarding, agent) }
+        if let target { forward = try Forward(from: listeners, to: target, agent) }
+        escrow.reportReady()
     }
 
     private func received(_ message: KeeperMessage?) {

@@ -64,11 +64,17 @@ final class ConnectRequest {
                 try library.send(.direct)
                 return
             }
+            // Its predecessor has opened the session, and the answer was lost with it.
+            if let restored = agent.awaited[application.cookie], let address = restored.address {
+                _ = consume application
+                return try library.send(.leg(AddressBytes(address)))
+            }
             let request = ConnectRequest(library, asked, destination, program, agent)
             request.begin(application)
         } catch {
-            // The library goes on as without USL.
+            // Said in words: a library without an answer asks again.
             agent.notices.explain("\(program ?? "?") to \(destination): direct, \(error)")
+            _ = try? library.send(.direct)
         }
     }
 
@@ -109,7 +115,10 @@ final class ConnectRequest {
             let expected = try application.prepareLeg()
             self.expected = expected
             stage = .opening
-            session = try agent.open(to: destination.unmapped, through: gateways, program: program) { [self] event in
+            let described = LedgerIdentity.Application(
+                source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped,
+                program: name)
+            session = try agent.open(to: destination.unmapped, through: gateways, described) { [self] event in
                 happened(event)
             }
             agent.countConnections(+1)

@@ -1,37 +1,27 @@
 import CLinux
 import Engine
 import Keeper
-public import Kernel
-public import SessionHost
+import Kernel
+import SessionHost
 import SessionProtocol
 import SystemPackage
 import Transport
-
-/// What `usl forward` listens on, and where its connections go.
-public struct ForwardTarget: Sendable {
-    let listeners: [Listener]
-    let target: SocketAddress
-
-    public init(listeners: [Listener], target: SocketAddress) {
-        self.listeners = listeners
-        self.target = target
-    }
-}
 
 /// `usl forward`: each connection that is accepted becomes a session to the target, or a plain connection where there is
 /// no gateway.
 final class Forward {
     private static let acceptRetry = Interval.milliseconds(100)
 
-    private let forwarding: ForwardTarget
+    private let listeners: [Listener]
+    private let target: SocketAddress
     private let agent: Agent
     private var retryTimer: TimerToken?
 
-    init(_ forwarding: ForwardTarget, _ agent: Agent) throws(Errno) {
-        self.forwarding = forwarding
+    init(from listeners: [Listener], to target: SocketAddress, _ agent: Agent) throws(Errno) {
+        self.listeners = listeners
+        self.target = target
         self.agent = agent
-        for (index, listener) in forwarding.listeners.enumerated() {
-            agent.escrow.hold(.listener, listener.socket.number)
+        for (index, listener) in listeners.enumerated() {
             _ = try agent.loop.register(listener.socket.number, self, tag: UInt32(index))
         }
     }
@@ -50,7 +40,7 @@ final class Forward {
         try LinkProfile.leg.apply(to: socket)
         let number = socket.number
         var waiting: TCPSocket? = consume socket
-        let target = forwarding.target
+        let target = target
         agent.escrow.hold(.leg, number) { [agent] key in
             agent.route(to: target) { route in
                 guard let leg = waiting.take() else { return }
@@ -70,11 +60,11 @@ final class Forward {
 
 extension Forward: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        accept(from: forwarding.listeners[Int(tag)])
+        accept(from: listeners[Int(tag)])
     }
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
-        for listener in forwarding.listeners { accept(from: listener) }
+        for listener in listeners { accept(from: listener) }
     }
 }

@@ -26,7 +26,8 @@ final class ForwardedConnection {
         let connection = ForwardedConnection(escrowKey, target, gateways[0], agent)
         let handoff = Handoff(leg)
         do {
-            let session = try agent.open(to: target, through: gateways, program: "forward") { event in
+            let described = LedgerIdentity.Application(source: nil, cookie: 0, isMapped: false, program: "forward")
+            let session = try agent.open(to: target, through: gateways, leg: escrowKey, described) { event in
                 connection.happened(event)
             }
             connection.session = session

@@ -1,5 +1,6 @@
 import Engine
 import Interception
+import Keeper
 import Kernel
 import SessionProtocol
 import SystemPackage
@@ -10,20 +11,32 @@ import Transport
 /// A leg is known by the address that it comes from. Two connections from one bound port to two destinations come from
 /// the same address, so each needs a listener of its own.
 final class LegDesk {
-    private final class Desk: EventHandler, TimerHandler {
+    fileprivate final class Desk: EventHandler, TimerHandler {
         /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
         private static let acceptRetry = Interval.milliseconds(100)
 
         let listener: LegListener
         let family: Int32
+        /// The listener's copy in escrow.
+        let key: EscrowKey
+        private let loop: EventLoop
+        private var registration: Registration?
         /// Sources in use here; the value waits for its leg, and is nil once that has come.
         var expected: [SocketAddress: ((consuming Leg) -> Void)?] = [:]
         private var retryTimer: TimerToken?
 
-        init(family: Int32, on loop: EventLoop) throws(Errno) {
-            listener = try LegListener(family: family)
-            self.family = family
-            _ = try loop.register(listener.descriptor.number, self)
+        init(_ listener: consuming LegListener, key: EscrowKey, on loop: EventLoop) throws(Errno) {
+            family = listener.address.family
+            self.listener = listener
+            self.key = key
+            self.loop = loop
+            registration = try loop.register(self.listener.descriptor.number, self)
+        }
+
+        func close() {
+            if let registration { loop.deregister(registration) }
+            if let retryTimer { loop.cancel(retryTimer) }
+            (registration, retryTimer) = (nil, nil)
         }
 
         func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
@@ -51,10 +64,20 @@ final class LegDesk {
 
     /// A place at a desk: give it back when the connection is over.
     struct Ticket {
-        fileprivate let desk: Int
+        private let desk: Desk
         fileprivate let source: SocketAddress
         /// Where the application must connect to.
-        let address: SocketAddress
+        var address: SocketAddress { desk.listener.address }
+
+        fileprivate init(_ desk: Desk, _ source: SocketAddress) {
+            self.desk = desk
+            self.source = source
+        }
+
+        fileprivate func free() -> Desk {
+            desk.expected[source] = nil
+            return desk
+        }
     }
 
     private final class Refusal {
@@ -69,27 +92,68 @@ final class LegDesk {
 
     private var refusals: [Refusal] = []
     private let loop: EventLoop
-    private let escrow: (Int32) -> Void
+    private let escrow: Escrow
     private var desks: [Desk] = []
 
-    /// - Parameter escrow: puts a listener into escrow: legs that wait at it live as long as it does.
-    init(on loop: EventLoop, escrow: @escaping (Int32) -> Void) {
+    /// Where copies of the listeners are: legs that wait at one live as long as it does.
+    struct Escrow {
+        let hold: (Int32) -> EscrowKey
+        let release: (EscrowKey) -> Void
+    }
+
+    init(on loop: EventLoop, escrow: Escrow) {
         self.loop = loop
         self.escrow = escrow
     }
 
     func expect(_ leg: ExpectedLeg, arrived: @escaping (consuming Leg) -> Void) throws(Errno) -> Ticket {
-        let index: Int
-        if let free = desks.firstIndex(where: { $0.family == leg.family && $0.expected[leg.source] == nil }) {
-            index = free
+        let desk: Desk
+        if let free = desks.first(where: { $0.family == leg.family && $0.expected[leg.source] == nil }) {
+            desk = free
         } else {
-            index = try addDesk(family: leg.family)
+            desk = try addDesk(family: leg.family)
         }
-        desks[index].expected[leg.source] = arrived
-        return Ticket(desk: index, source: leg.source, address: desks[index].listener.address)
+        desk.expected[leg.source] = arrived
+        return Ticket(desk, leg.source)
     }
 
-    func giveBack(_ ticket: Ticket) { desks[ticket.desk].expected[ticket.source] = nil }
+    func giveBack(_ ticket: Ticket) {
+        let desk = ticket.free()
+        // One of each family stays; more are only needed when several connections come from one address.
+        guard desk.expected.isEmpty, desks.first(where: { $0.family == desk.family }) !== desk else { return }
+        desks.removeAll { $0 === desk }
+        desk.close()
+        escrow.release(desk.key)
+    }
+
+    // MARK: - After a predecessor
+
+    /// Takes a predecessor's listener over.
+    func adopt(_ listener: consuming Descriptor, _ key: EscrowKey) {
+        guard let listener = try? LegListener(adopting: listener),
+            let desk = try? Desk(listener, key: key, on: loop)
+        else { return escrow.release(key) }
+        desks.append(desk)
+    }
+
+    /// The place of a leg that the predecessor has accepted; nil if that was not at a desk.
+    func occupy(_ address: SocketAddress, by source: SocketAddress) -> Ticket? {
+        guard let desk = desks.first(where: { $0.listener.address == address }) else { return nil }
+        desk.expected[source] = .some(nil)
+        return Ticket(desk, source)
+    }
+
+    /// Expects a leg wherever the predecessor may have sent it.
+    func expectAnywhere(
+        _ leg: ExpectedLeg, arrived: @escaping (consuming Leg) -> Void
+    ) throws(Errno) -> [Ticket] {
+        let places = desks.filter { $0.family == leg.family && $0.expected[leg.source] == nil }
+        if places.isEmpty { return [try expect(leg, arrived: arrived)] }
+        return places.map { desk in
+            desk.expected[leg.source] = arrived
+            return Ticket(desk, leg.source)
+        }
+    }
 
     /// A loopback address where every connection is refused: bound, so that nobody else gets it, and not listening.
     ///
@@ -103,10 +167,16 @@ final class LegDesk {
         return try refusal.socket.localAddress()
     }
 
-    private func addDesk(family: Int32) throws(Errno) -> Int {
-        let desk = try Desk(family: family, on: loop)
-        escrow(desk.listener.descriptor.number)
-        desks.append(desk)
-        return desks.count - 1
+    private func addDesk(family: Int32) throws(Errno) -> Desk {
+        let listener = try LegListener(family: family)
+        let key = escrow.hold(listener.descriptor.number)
+        do throws(Errno) {
+            let desk = try Desk(listener, key: key, on: loop)
+            desks.append(desk)
+            return desk
+        } catch {
+            escrow.release(key)
+            throw error
+        }
     }
 }

@@ -38,6 +38,8 @@ public final class Arena {
     public private(set) var bytesInUse = 0
 
     private let file: Descriptor
+    /// Slots that a dead process has left in use, by their offset, until `adopt` or `releaseUnclaimed`.
+    private var unclaimed: [Int: Int] = [:]
     /// The first byte of the mapping.
     let base: UnsafeMutableRawPointer
     private var buddies: BuddyAllocator
@@ -45,13 +47,38 @@ public final class Arena {
     private var isResident: ContiguousArray<Bool>
     private var retainedBlocks = 0
 
-    public init(limits: ArenaLimits) throws(Errno) {
-        self.limits = limits
-        file = Descriptor(owning: try check(usl_memfd_create("usl-arena", UInt32(MFD_CLOEXEC))))
+    /// An empty arena.
+    public convenience init(limits: ArenaLimits) throws(Errno) {
+        let file = Descriptor(owning: try check(usl_memfd_create("usl-arena", UInt32(MFD_CLOEXEC))))
         try check(ftruncate(file.number, limits.capacity))
+        try self.init(limits, mapping: file)
+    }
+
+    /// The arena that a dead process has left in a memory file, which keeps its size whatever `limits` say.
+    ///
+    /// - Parameter places: slots that were in use: nobody else gets them until `adopt` hands them out or
+    ///   `releaseUnclaimed` frees them. One that cannot be, since it lies outside or over another, is left out.
+    public convenience init(
+        adopting file: consuming Descriptor, limits: ArenaLimits, places: [(offset: Int, size: Int)]
+    ) throws(Errno) {
+        var status = stat()
+        try check(fstat(file.number, &status))
+        let capacity = Int(status.st_size)
+        let sizes = ArenaLimits(
+            capacity: capacity, smallestSlot: limits.smallestSlot, largestSlot: limits.largestSlot,
+            retained: limits.retained)
+        guard capacity > 0, sizes.capacity == capacity else { throw .invalidArgument }
+        try self.init(sizes, mapping: file)
+        for place in places { reserve(offset: place.offset, size: place.size) }
+        giveBackTheRest()
+    }
+
+    private init(_ limits: ArenaLimits, mapping file: consuming Descriptor) throws(Errno) {
+        self.limits = limits
         let mapping = mmap(
             nil, limits.capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.number, 0)
         guard let mapping, mapping != usl_map_failed() else { throw Errno(rawValue: usl_errno()) }
+        self.file = file
         base = mapping
         // What applications say to each other does not belong in a core dump.
         _ = madvise(base, limits.capacity, MADV_DONTDUMP)
@@ -78,6 +105,48 @@ public final class Arena {
             arena: self, base: base + block * limits.smallestSlot, offset: block * limits.smallestSlot, size: size)
     }
 
+    // MARK: - What a dead process has left
+
+    private func reserve(offset: Int, size: Int) {
+        guard offset >= 0, size >= limits.smallestSlot, size <= limits.largestSlot, size & (size - 1) == 0,
+            offset % size == 0, offset + size <= limits.capacity,
+            buddies.reserve(offset / limits.smallestSlot, order: order(of: size))
+        else { return }
+        for index in offset / limits.smallestSlot..<(offset + size) / limits.smallestSlot { isResident[index] = true }
+        bytesInUse += size
+        unclaimed[offset] = size
+    }
+
+    /// The owner of a slot that was left in use; nil if it was not, or has been handed out.
+    public func adopt(offset: Int, size: Int) -> ArenaSlot? {
+        guard unclaimed[offset] == size else { return nil }
+        unclaimed[offset] = nil
+        return ArenaSlot(arena: self, base: base + offset, offset: offset, size: size)
+    }
+
+    /// Frees the slots that were left in use and that nobody has adopted.
+    public func releaseUnclaimed() {
+        let rest = unclaimed
+        unclaimed = [:]
+        for (offset, size) in rest { free(offset: offset, size: size) }
+    }
+
+    /// Pages that the dead process kept for its next slots go back to the kernel.
+    private func giveBackTheRest() {
+        var end = 0
+        for (offset, size) in unclaimed.sorted(by: { $0.key < $1.key }) {
+            punch(end..<offset)
+            end = offset + size
+        }
+        punch(end..<limits.capacity)
+    }
+
+    @discardableResult
+    private func punch(_ range: Range<Int>) -> Bool {
+        let mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+        return range.isEmpty || fallocate(file.number, mode, range.lowerBound, range.count) == 0
+    }
+
     /// Frees a slot. Its memory goes back to the kernel once enough is retained: the next ring should not have to fault in
     /// pages that the last one has only just given up.
     fileprivate func free(offset: Int, size: Int) {
@@ -87,7 +156,7 @@ public final class Arena {
         let retains = (retainedBlocks + blocks.count) * limits.smallestSlot <= limits.retained
         if retains {
             retainedBlocks += blocks.count
-        } else if fallocate(file.number, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) == 0 {
+        } else if punch(offset..<offset + size) {
             for index in blocks { isResident[index] = false }
         } else {
             // The kernel had no memory to give memory back. The pages stay until the slot is used and freed again.

@@ -39,6 +39,20 @@ struct BuddyAllocator {
         return block
     }
 
+    /// Takes the chunk of 2ᵏ blocks that begins at `block`; false if any of them is in use.
+    mutating func reserve(_ block: Int, order: Int) -> Bool {
+        guard order <= largestOrder, let found = (order...largestOrder).first(where: { candidate in
+            freeOrder[block & ~(1 << candidate - 1)] == Int8(candidate)
+        }) else { return false }
+        remove(block & ~(1 << found - 1))
+        // The halves that are not wanted stay free.
+        for half in (order..<found).reversed() {
+            let buddy = (block & ~(1 << half - 1)) ^ (1 << half)
+            insert(buddy, order: half, after: blockCount + half)
+        }
+        return true
+    }
+
     /// Takes back a chunk, and joins it with its buddy for as long as that is free too.
     ///
     /// - Parameter reuseFirst: whether the next allocation of this size should prefer this chunk, or come to it last.

@@ -63,12 +63,17 @@ public final class EventLoop {
     private var spareMessages: [LoopMailbox.Message] = []
     private var isStopping = false
 
-    /// A loop to be run on this thread.
-    public init(arena limits: ArenaLimits) throws(Errno) {
+    /// A loop to be run on this thread, with an empty arena.
+    public convenience init(arena limits: ArenaLimits) throws(Errno) {
+        try self.init(Arena(limits: limits))
+    }
+
+    /// A loop to be run on this thread, or by `start` on another.
+    public init(_ arena: Arena) throws(Errno) {
         now = try Self.bootTime()
         epoll = try Epoll()
         mailbox = try LoopMailbox()
-        arena = try Arena(limits: limits)
+        self.arena = arena
         timers = TimerWheel(now: now)
         scratch = .allocate(byteCount: Self.scratchBytes, alignment: 4096)
         try epoll.add(mailbox.descriptor, key: Self.mailboxKey)

@@ -64,6 +64,13 @@ extension EventLoop {
     public static func start(
         name: String, arena limits: ArenaLimits, _ setup: @escaping @Sendable (EventLoop) -> Void
     ) throws(Errno) -> LoopThread {
-        try LoopThread(body: ThreadBody(name: name, loop: EventLoop(arena: limits), setup: setup))
+        try start(name: name, EventLoop(arena: limits), setup)
+    }
+
+    /// Runs a loop that nobody else has a reference to on a new thread.
+    public static func start(
+        name: String, _ loop: EventLoop, _ setup: @escaping @Sendable (EventLoop) -> Void
+    ) throws(Errno) -> LoopThread {
+        try LoopThread(body: ThreadBody(name: name, loop: loop, setup: setup))
     }
 }

@@ -32,6 +32,19 @@ public struct Ring: ~Copyable {
         memory = arena.base
     }
 
+    /// A ring whose slot a dead process has left. What is not below `end` and within the slot was never received.
+    public init(arena: Arena, adopting slot: consuming ArenaSlot, base: UInt64, end: UInt64, maximum: Int) {
+        precondition(base <= end && end - base <= UInt64(slot.size), "more bytes than the slot can hold")
+        self.arena = arena
+        self.base = base
+        self.end = end
+        reach = end
+        self.maximum = maximum
+        memory = slot.base
+        capacity = slot.size
+        self.slot = consume slot
+    }
+
     /// Where the slot begins in its arena; 0 without one.
     public var slotOffset: Int { capacity > 0 ? memory - arena.base : 0 }
     /// Bytes held.
@@ -110,9 +123,11 @@ public struct Ring: ~Copyable {
 
     /// Moves the bytes to a slot of at least `bytes`, unless the present one is as large.
     ///
+    /// - Parameter publish: told the new place, by its offset and size, when it has all bytes and before the old one is
+    ///   freed, so that whoever looks for the ring finds its bytes at any instant.
     /// - Returns: false when that is above the maximum, or no such slot is free; the ring is as it was.
     @discardableResult
-    public mutating func grow(to bytes: Int) -> Bool {
+    public mutating func grow(to bytes: Int, publish: (_ offset: Int, _ size: Int) -> Void = { _, _ in }) -> Bool {
         if bytes <= capacity { return true }
         guard bytes <= maximum, let larger = arena.allocate(bytes: bytes) else { return false }
         let (old, oldCapacity) = (memory, capacity)
@@ -125,6 +140,7 @@ public struct Ring: ~Copyable {
             copyIn(old + start, first, at: base)
             if all > first { copyIn(old, all - first, at: base + UInt64(first)) }
         }
+        publish(larger.offset, larger.size)
         slot = consume larger
         return true
     }
@@ -157,8 +173,11 @@ public struct Ring: ~Copyable {
     }
 
     /// Gives the slot back when the ring is empty. For sessions that have come to rest: the next byte needs a new one.
-    public mutating func trim() {
+    ///
+    /// - Parameter publish: called before the slot is free for others.
+    public mutating func trim(publish: () -> Void = {}) {
         guard isEmpty, reach == end, capacity > 0 else { return }
+        publish()
         slot = nil
         capacity = 0
     }

@@ -25,13 +25,14 @@ extension SessionDriver {
         expectsLeg = false
         do throws(Errno) {
             try socket.keepUrgentBytesInline()
+            let base = try LegReading.take(of: socket).base
             let registration = try loop.register(socket.number, self, tag: SessionDriver.legTag)
             leg = LegConnection(socket: socket, registration: registration)
+            owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey, base))
         } catch {
             reject(socket)
             throw error
         }
-        owner?.recoveryFactsChanged(self, .legEstablished(escrowKey: escrowKey))
     }
 
     /// Closing would not do while the keeper holds a copy.
@@ -92,10 +93,9 @@ extension SessionDriver {
 
     /// The new place is published before anything is received into it.
     private func growOutbound(to bytes: Int) -> Bool {
-        guard outbound.grow(to: bytes) else { return false }
-        owner?.recoveryFactsChanged(
-            self, .ringMoved(arena: loop.arena.label, offset: outbound.slotOffset, size: outbound.capacity))
-        return true
+        outbound.grow(to: bytes) { offset, size in
+            owner?.recoveryFactsChanged(self, .ringMoved(arena: loop.arena.label, offset: offset, size: size))
+        }
     }
 
     private func applicationReset() {
@@ -162,6 +162,8 @@ extension SessionDriver {
             leg?.isReadable = true
             leg?.hidesMore = true
             leg?.failure = code
+            // The kernel has told it once, and will not tell a successor.
+            owner?.recoveryFactsChanged(self, .resetSeen)
         case .wouldBlock: leg?.isWritable = false
         case .endOfStream: preconditionFailure("a write has no end of stream")
         }
@@ -176,6 +178,7 @@ extension SessionDriver {
         } catch {
             leg?.failure = error
             leg?.isReadable = true
+            owner?.recoveryFactsChanged(self, .resetSeen)
             return
         }
         session.applicationTookFin(loop.now)
@@ -187,6 +190,7 @@ extension SessionDriver {
     func closeLegIfComplete() {
         guard session.isComplete, let leg = leg.take() else { return }
         legReset = .none
+        owner?.recoveryFactsChanged(self, .legCompleted(delivered: session.deliveredBytes))
         _ = try? leg.socket.setResetOnClose(false)
         loop.deregister(leg.registration)
         _ = consume leg
@@ -210,7 +214,7 @@ extension SessionDriver {
     func abortLeg() {
         guard let leg = leg.take() else { return }
         legReset = .none
-        owner?.recoveryFactsChanged(self, .abortDecided)
+        owner?.recoveryFactsChanged(self, .abortDecided(delivered: session.deliveredBytes))
         _ = try? leg.socket.abort()
         loop.deregister(leg.registration)
         _ = consume leg

@@ -1,4 +1,4 @@
-public import CLinux
+import CLinux
 public import Kernel
 public import SessionProtocol
 import SystemPackage
@@ -20,7 +20,7 @@ public final class SessionDriver {
     public internal(set) var session: Session
     weak var owner: (any SessionOwner)?
     /// Keeps the driver alive while it has descriptors registered or timers set.
-    private var selfWhileActive: SessionDriver?
+    var selfWhileActive: SessionDriver?
 
     /// Opener: the ways to its acceptor.
     var paths: LinkPaths?
@@ -111,7 +111,7 @@ public final class SessionDriver {
         return driver
     }
 
-    private init(
+    init(
         session: consuming Session, destination: SocketAddress, paths: LinkPaths?,
         agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ buffers: SessionBuffers, _ loop: EventLoop,
         _ owner: any SessionOwner
@@ -174,9 +174,6 @@ public final class SessionDriver {
     /// Bytes that the application has written and this process has not read.
     public var unreadBytes: Int { (try? leg?.socket.unreadBytes()) ?? 0 }
 
-    /// The kernel's counters of the leg.
-    public var legInfo: usl_tcp_info? { try? leg?.socket.info() }
-
     public func withResumeKey(_ body: (UnsafeRawBufferPointer) -> Void) { key?.withBytes(body) }
 
     // MARK: - The core of the driver
@@ -233,7 +230,8 @@ public final class SessionDriver {
         session.sendAttach(frame.sealed(with: proof), on: number)
     }
 
-    func proof(of transcript: [UInt8]) -> Proof? {
+    /// The proof of a frame's transcript; nil while there is no key.
+    public func proof(of transcript: [UInt8]) -> Proof? {
         guard let bytes = try? key?.proof(of: transcript) else { return nil }
         return Proof(bytes: bytes)
     }
@@ -294,7 +292,9 @@ public final class SessionDriver {
     /// Gives the replay buffer's slot back once nothing has passed through it from one timer to the next. Sooner would be
     /// a new slot for every message of a conversation.
     private func trimIfIdle() {
-        if outbound.end == endAtLastTimer { outbound.trim() }
+        if outbound.end == endAtLastTimer {
+            outbound.trim { owner?.recoveryFactsChanged(self, .ringTrimmed) }
+        }
         endAtLastTimer = outbound.end
     }
 

@@ -31,14 +31,19 @@ public enum RecoveryChange: Sendable {
     case epoch(Epoch)
     /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
     case opened
-    /// Its counters are those that positions are counted from: ``SessionDriver/legInfo``.
-    case legEstablished(escrowKey: UInt64)
+    /// Nothing has been read from it or written to it; positions are counted from here.
+    case legEstablished(escrowKey: UInt64, LegBase)
+    /// Both directions were delivered to their ends, this end's at the position, and the leg is about to be closed.
+    case legCompleted(delivered: Position)
     /// The replay buffer has a new place: an offset in the arena of this label, and a size.
     case ringMoved(arena: UInt64, offset: Int, size: Int)
+    /// The replay buffer is empty and gives its place back.
+    case ringTrimmed
     /// Bytes below this position were taken from the application.
     case taken(Position)
     case finTaken
     case finDelivered
     case resetSeen
-    case abortDecided
+    /// The leg is about to be reset. It had taken the bytes below the position.
+    case abortDecided(delivered: Position)
 }

@@ -23,16 +23,16 @@ final class FrontDoor {
     let loop: EventLoop
     let escrow: EscrowClient
     private let options: GatewayOptions
-    private let pool: LoopPool
+    let pool: LoopPool
     private let ledger: SessionLedger
     private let logger: Logger
     private var strangers: StrangerLog
     let notices: GroupedNotices
-    private let instance: UInt64
+    let instance: UInt64
     private var listeners: [Listener] = []
     private var greetings: [ObjectIdentifier: Greeting] = [:]
     private var greetingsByHost: [SocketAddress.Host: Int] = [:]
-    private var registry = SessionRegistry()
+    var registry = SessionRegistry()
     private var retryTimer: TimerToken?
     private var isOutOfDescriptors = false
 
@@ -51,7 +51,6 @@ final class FrontDoor {
         notices = GroupedNotices(on: loop) { logger.notice("\($0)") }
         self.listeners = listeners
         for (index, listener) in self.listeners.enumerated() {
-            escrow.hold(.listener, listener.socket.number)
             _ = try loop.register(listener.socket.number, self, tag: UInt32(index))
         }
     }
@@ -173,7 +172,7 @@ final class FrontDoor {
             pending.others.append(greeting)
         case .live(let session):
             guard session.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
-            greeting.answerAndGoOn(session.opened)
+            answer(greeting, open.session, frame, session)
         case .over(let epitaph): greeting.dismiss(saying: epitaph.encoded)
         case nil: openTarget(PendingSession(open, frame: frame, first: greeting))
         }
@@ -229,10 +228,11 @@ final class FrontDoor {
             }
             let opened = unsealed.sealed(with: proof)
             let journal = ledger.open(
-                id, .acceptor, peer: pending.remote, destination: target)
+                id, .acceptor, peer: pending.remote, destination: target, suspendLimit: suspendLimit, leg: escrowKey,
+                .keyShares(opener: pending.open.keyShare, own: agreement.share))
             journal.keyIs(key)
             let place = pool.place()
-            registry.open(id, .init(keyShare: pending.open.keyShare, opened: opened, place: place))
+            registry.open(id, .init(keyShare: pending.open.keyShare, answer: .sealed(opened), place: place))
             let seed = NewSession(
                 id: id, key: key, instance: instance, opened: opened, target: target, socket: socket,
                 first: pending.first?.handOver(unread: []), suspendLimit: suspendLimit, escrowKey: escrowKey,

@@ -4,10 +4,10 @@ import Interception
 public import Keeper
 public import Kernel
 public import Logging
-public import SessionHost
+import SessionHost
 import SessionProtocol
 import SystemPackage
-public import Transport
+import Transport
 
 /// The process next to a server: the worker of `usl gateway`.
 public final class GatewayProcess {
@@ -18,23 +18,21 @@ public final class GatewayProcess {
     private var pool: LoopPool
     private var status: ControlServer?
 
-    /// Makes the listening sockets, before the keeper forks, so that what is wrong with them is said at once.
-    public static func listen(_ options: GatewayOptions) throws(ListenError) -> [Listener] {
-        try Listener.open(options.listen)
-    }
-
     /// Serves until the keeper says `end` or dies.
     ///
+    /// - Parameter escrow: the listening sockets, and what else a predecessor has left.
     /// - Returns: the exit status.
     public static func run(
-        _ options: GatewayOptions, listeners: consuming [Listener], control: consuming Descriptor,
-        keeper: consuming EscrowChannel, logger: Logger
+        _ options: GatewayOptions, control: consuming Descriptor, keeper: consuming EscrowChannel,
+        escrow: consuming Escrow, logger: Logger
     ) -> Int32 {
+        var estate = Estate(escrow)
         do throws(Errno) {
             let cores = LoopPool.coreCount
             let limits = ArenaLimits(capacity: options.limits.memory / cores)
-            let process = GatewayProcess(loop: try EventLoop(arena: limits), cores: cores, limits, logger)
-            try process.start(options, listeners, control, keeper)
+            let loop = try EventLoop(estate.takeMainArena(limits: limits))
+            let process = GatewayProcess(loop: loop, cores: cores, limits, logger)
+            try process.start(options, control, keeper, estate)
             process.loop.run()
             return 0
         } catch {
@@ -50,18 +48,26 @@ public final class GatewayProcess {
     }
 
     private func start(
-        _ options: GatewayOptions, _ listeners: consuming [Listener], _ control: consuming Descriptor,
-        _ keeper: consuming EscrowChannel
+        _ options: GatewayOptions, _ control: consuming Descriptor, _ keeper: consuming EscrowChannel,
+        _ estate: consuming Estate
     ) throws(Errno) {
-        let escrow = try EscrowClient(keeper, on: loop) { [unowned self] message in received(message) }
+        let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
+            received(message)
+        }
         self.escrow = escrow
-        let ledger = try SessionLedger(escrow: escrow)
-        pool.escrowArenas(in: escrow)
-        door = try FrontDoor(
+        if let failure = estate.failure { logger.error("cannot go on with the sessions of before: \(failure)") }
+        let ledger = try SessionLedger(&estate, escrow: escrow)
+        pool.escrowArenas(in: escrow, adopting: &estate)
+        let door = try FrontDoor(
             options, instance: InstanceNumber.load(from: options.stateDirectory ?? StateDirectory.path, logger),
-            listeners: listeners,
-            escrow: escrow, pool: pool, ledger: ledger, logger: logger)
+            listeners: estate.takeListeners(), escrow: escrow, pool: pool, ledger: ledger,
+            logger: logger)
+        self.door = door
+        while let session = estate.nextSession() { door.restore(session) }
+        estate.finish(escrow)
+        pool.estateIsSettled()
         status = try ControlServer(control, on: loop, pool: pool, connect: nil)
+        escrow.reportReady()
     }
 
     private func received(_ message: KeeperMessage?) {

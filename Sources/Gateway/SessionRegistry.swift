@@ -18,9 +18,16 @@ struct SessionRegistry {
 
     struct LiveSession {
         let keyShare: [UInt8]
-        /// The sealed answer to OPEN, for openers that ask again.
-        let opened: [UInt8]
+        let answer: OpenedAnswer
         let place: LoopPool.Place
+    }
+
+    /// The answer to OPEN, for openers that ask again.
+    enum OpenedAnswer {
+        case sealed([UInt8])
+        /// Of a session of a dead predecessor. What it has answered comes out again, byte for byte, when the same OPEN is
+        /// answered with the same words.
+        case unsealed(OpenedMessage)
     }
 
     private var entries: [SessionID: Entry] = [:]

@@ -126,6 +126,12 @@ public struct ExpectedLeg: Hashable, Sendable {
     /// The kernel's identity of the application's socket (`SO_COOKIE`).
     public let cookie: UInt64
 
+    public init(source: SocketAddress, destination: SocketAddress, cookie: UInt64) {
+        self.source = source
+        self.destination = destination
+        self.cookie = cookie
+    }
+
     /// The family of the leg: IPv4 also for an IPv4-mapped destination.
     public var family: Int32 { destination.unmapped.family }
 
@@ -134,10 +140,11 @@ public struct ExpectedLeg: Hashable, Sendable {
 }
 
 extension SocketAddress {
-    fileprivate var isMapped: Bool { unmapped.family != family }
+    /// Whether this is an IPv4-mapped IPv6 address.
+    public var isMapped: Bool { unmapped.family != family }
 
     /// `::ffff:a.b.c.d` for an IPv4 address (RFC 4291, 2.5.5.2), else the address itself.
-    fileprivate var mapped: SocketAddress {
+    public var mapped: SocketAddress {
         guard case .v4(let address) = host else { return self }
         return SocketAddress(host: .v6(high: 0, low: 0xffff << 32 | UInt64(address), scope: 0), port: port)
     }

@@ -19,6 +19,40 @@ public struct Escrow: ~Copyable {
 
     public func count(of kind: EscrowKind) -> Int { entries.values.count { $0.kind == kind } }
 
+    /// What is held of a kind, in the order of the keys.
+    public func keys(of kind: EscrowKind) -> [EscrowKey] {
+        entries.filter { $0.value.kind == kind }.keys.sorted { $0.value < $1.value }
+    }
+
+    /// The largest key that a worker has used; its successor's own are above. 0 if there is none.
+    public var largestKey: UInt64 { entries.keys.map(\.value).filter { $0 < Self.keeperKeys }.max() ?? 0 }
+
+    /// Holds what the keeper itself has made, under a key that no worker uses.
+    public mutating func hold(own kind: EscrowKind, _ descriptor: consuming Descriptor) {
+        let last = entries.keys.map(\.value).max() ?? 0
+        hold(EscrowKey(max(last, Self.keeperKeys) + 1), kind, descriptor)
+    }
+
+    /// Keys from here on are the keeper's own.
+    private static let keeperKeys: UInt64 = 1 << 63
+
+    /// Gives a descriptor away; nil if nothing is held under the key.
+    public mutating func take(_ key: EscrowKey) -> Descriptor? {
+        entries.removeValue(forKey: key).map { Descriptor(owning: $0.descriptor) }
+    }
+
+    /// Gives everything away.
+    mutating func takeAll() -> Escrow {
+        let all = Escrow(entries)
+        entries = [:]
+        return all
+    }
+
+    private init(_ entries: [EscrowKey: Entry]) { self.entries = entries }
+
+    /// The kernel's numbers of all that is held.
+    var numbers: [Int32] { entries.values.map(\.descriptor) }
+
     /// Takes a descriptor over. One that was held under the same key is closed.
     public mutating func hold(_ key: EscrowKey, _ kind: EscrowKind, _ descriptor: consuming Descriptor) {
         let old = entries.updateValue(Entry(kind: kind, descriptor: descriptor.release()), forKey: key)

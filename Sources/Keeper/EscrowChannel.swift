@@ -40,6 +40,9 @@ public struct EscrowChannel: ~Copyable, Sendable {
         try send(.report(.delivered(lost: lost)))
     }
 
+    /// Reports `WorkerReport.ready`.
+    public borrowing func reportReady() throws(Errno) { try send(.report(.ready)) }
+
     private borrowing func send(_ message: WorkerMessage) throws(Errno) {
         try DescriptorPassing.send(message.encoded(), over: descriptor.number)
     }

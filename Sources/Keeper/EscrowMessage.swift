@@ -16,8 +16,11 @@ public enum EscrowKind: UInt8, Sendable, CaseIterable {
     case arena = 2
     /// The memory file of the ledger.
     case ledger = 3
-    /// A listening socket. Connections that nobody has accepted yet live as long as it does.
+    /// A listening socket where others than this machine's programs under USL connect. Connections that nobody has
+    /// accepted yet live as long as it does.
     case listener = 4
+    /// A listening socket on loopback where applications bring their legs.
+    case desk = 5
 }
 
 /// What a worker tells its keeper.
@@ -37,6 +40,8 @@ enum WorkerReport: Equatable {
     /// All that the applications had written when `programEnded` arrived has been acknowledged, but for `lost` bytes
     /// that no longer can be.
     case delivered(lost: UInt64)
+    /// The worker serves: it has all that its predecessor left.
+    case ready
 }
 
 /// What a keeper tells its worker. End of file means that the keeper has died: the worker ends as well.
@@ -60,6 +65,7 @@ extension WorkerMessage {
         static let release: UInt8 = 2
         static let legs: UInt8 = 3
         static let delivered: UInt8 = 4
+        static let ready: UInt8 = 5
     }
 
     func encoded() -> [UInt8] {
@@ -80,6 +86,7 @@ extension WorkerMessage {
         case .report(.delivered(let lost)):
             writer.write(Tag.delivered)
             writer.write(lost)
+        case .report(.ready): writer.write(Tag.ready)
         }
         return writer.bytes
     }
@@ -102,6 +109,7 @@ extension WorkerMessage {
         case Tag.delivered:
             guard let lost = reader.read(UInt64.self) else { return nil }
             self = .report(.delivered(lost: lost))
+        case Tag.ready: self = .report(.ready)
         default:
             return nil
         }

@@ -26,7 +26,7 @@ enum InheritedDescriptors {
 
     /// Lets go of all but standard error and `kept`, also of USL's own. For a fork that never returns to those who own
     /// them.
-    static func closeAll(except kept: [Int32]) {
+    static func closeAll(except kept: Set<Int32>) {
         replaceInputAndOutput()
         for number in openNumbers() where !kept.contains(number) { _ = close(number) }
     }

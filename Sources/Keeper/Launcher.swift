@@ -1,5 +1,5 @@
 import CLinux
-public import Kernel
+import Kernel
 import SystemPackage
 
 /// The launcher: the process that the user started, and that stands for the program towards the shell.
@@ -45,11 +45,11 @@ public struct Launcher: ~Copyable {
     ///   - arguments: the program and its arguments, byte for byte.
     ///   - openControl: makes the agent's control socket; called in the keeper, to whose process it belongs.
     ///   - agent: what the agent does; called in a process of its own, with every signal blocked and no descriptor of the
-    ///     program's but standard error. It ends when its channel ends.
+    ///     program's but standard error. It ends when its channel ends; if it dies, it is called again, in another.
+    ///   - isQuiet: whether such a death is worth no line.
     public static func run(
-        _ arguments: [[UInt8]],
-        openControl: () throws -> ControlSocket,
-        agent: (consuming Descriptor, consuming EscrowChannel) -> Never
+        _ arguments: [[UInt8]], isQuiet: Bool,
+        openControl: () throws -> ControlSocket, agent: @escaping WorkerBody
     ) -> Never {
         InheritedDescriptors.reserveStandardNumbers()
         let program = ProgramKeeper.Program(arguments: arguments, group: getpgrp(), signalMask: .blocked)
@@ -59,7 +59,8 @@ public struct Launcher: ~Copyable {
             let ends = try SocketPair(nonBlocking: true)
             if try check(usl_fork()) == 0 {
                 let launcher = LauncherConnection(descriptor: ends.keepSecond(), pidfd: pidfd)
-                ProgramKeeper.start(program, launcher, openControl: openControl, agent: agent)
+                ProgramKeeper.start(
+                    program, launcher, openControl: openControl, isQuiet: isQuiet, agent: agent)
             }
             _ = consume pidfd
             InheritedDescriptors.closeAll()

@@ -7,8 +7,11 @@ public import SystemPackage
 /// successor maps it again.
 ///
 /// A session has one slot of 256 bytes. Slots are handed out to any thread; a slot is written by its owner alone. In the place of
-/// the first one stands how many have ever been used, so that a successor need not look at all.
+/// the first one stand how many have ever been used, so that a successor need not look at all, and the version.
 public final class Ledger: Sendable {
+    /// Of the layout, and of what its fields mean: a successor of another version cannot go on with it.
+    public static let version: UInt64 = 1
+
     /// Bytes of a slot.
     public static let slotSize = 256
 
@@ -27,11 +30,15 @@ public final class Ledger: Sendable {
         let file = Descriptor(owning: try check(usl_memfd_create("usl-ledger", UInt32(MFD_CLOEXEC))))
         try check(ftruncate(file.number, (1 + capacity) * Self.slotSize))
         try self.init(mapping: file)
+        storedVersion.store(Self.version)
     }
 
     /// The ledger that a dead process has left in a memory file. Slots in use stay in use.
+    ///
+    /// - Throws: `EPROTONOSUPPORT` if it is of another version.
     public convenience init(adopting file: consuming Descriptor) throws(Errno) {
         try self.init(mapping: file)
+        guard storedVersion.load() == Self.version else { throw .protocolNotSupported }
         let unused = slots.filter { !record($0).isInUse }
         freed.withLock { $0 = unused }
     }
@@ -67,6 +74,9 @@ public final class Ledger: Sendable {
     /// The slots that are in use, as a successor finds them.
     public var slotsInUse: [Int] { slots.filter { record($0).isInUse } }
 
+    /// What a slot says, to be read before it is adopted.
+    public func snapshot(_ index: Int) -> LedgerSnapshot? { LedgerSnapshot(record(index)) }
+
     /// Takes over a slot that a dead process has left.
     public func adopt(_ index: Int) -> LedgerSlot { LedgerSlot(ledger: self, index: index) }
 
@@ -83,4 +93,5 @@ public final class Ledger: Sendable {
     private var slots: Range<Int> { 0..<min(Int(clamping: usedCount.load()), capacity) }
 
     private var usedCount: SharedWord { SharedWord(base) }
+    private var storedVersion: SharedWord { SharedWord(base + 8) }
 }

@@ -5,7 +5,8 @@ import Synchronization
 ///     byte    0  state           0: free, 1: in use
 ///     byte    8  flags           `LedgerFlags`
 ///     byte   16  tail            position up to which the application's bytes are in the ring
-///     byte   24  delivered       position up to which the application's socket has taken the peer's bytes
+///     byte   24  delivered       position up to which the application's socket has taken the peer's bytes, stored when
+///                                the socket is given up and cannot be asked any more
 ///     byte   32  ring            `RingPlace`
 ///     byte   40  epoch sent
 ///     byte   48  epoch accepted
@@ -13,12 +14,24 @@ import Synchronization
 ///     byte   64  base acked      bytes_acked likewise
 ///     byte   72  opened at       nanoseconds of CLOCK_BOOTTIME
 ///     byte   80  leg             its key in escrow
-///     byte   88  role            byte 88: role, byte 89: mode
+///     byte   88  role            byte 88: role, byte 89: mode, bytes 92–95: how many seconds it may be without a link
 ///     byte   96  identifier      16 bytes
 ///     byte  112  resume key      32 bytes
 ///     byte  144  peer            24 bytes; `SocketAddress`
 ///     byte  168  destination     24 bytes
-///     byte  192  zero, to byte 255
+///
+/// At an agent:
+///
+///     byte  192  instance        of the gateway, once OPENED has told it
+///     byte  200  cookie          of the application's socket
+///     byte  208  source          24 bytes: where the leg comes from; zero if nobody needs to wait for it
+///     byte  232  program         16 bytes: its name, zero behind it
+///     byte  248  spelling        1: the application asked for an IPv4-mapped IPv6 address
+///
+/// At a gateway:
+///
+///     byte  192  opener's share  32 bytes: the key share of OPEN
+///     byte  224  own share       32 bytes: that of OPENED
 struct LedgerRecord {
     let base: UnsafeMutableRawPointer
 
@@ -34,22 +47,31 @@ struct LedgerRecord {
     var openedAt: SharedWord { SharedWord(base + 72) }
     var leg: SharedWord { SharedWord(base + 80) }
     var role: SharedWord { SharedWord(base + 88) }
+    var instance: SharedWord { SharedWord(base + 192) }
+    var cookie: SharedWord { SharedWord(base + 200) }
+    var spelling: SharedWord { SharedWord(base + 248) }
 
     static let identifier = 96..<112
     static let resumeKey = 112..<144
     static let peer = 144..<168
     static let destination = 168..<192
+    static let source = 208..<232
+    static let program = 232..<248
+    static let openerShare = 192..<224
+    static let ownShare = 224..<256
 
     var isInUse: Bool { state.load() != 0 }
 
     /// Stores bytes into a field of that length.
     func store(_ bytes: [UInt8], in field: Range<Int>) {
+        bytes.withUnsafeBytes { store($0, in: field) }
+    }
+
+    func store(_ bytes: UnsafeRawBufferPointer, in field: Range<Int>) {
         precondition(bytes.count == field.count, "a field takes exactly its length")
-        bytes.withUnsafeBytes { bytes in
-            for word in stride(from: 0, to: bytes.count, by: 8) {
-                SharedWord(base + field.lowerBound + word)
-                    .store(bytes.loadUnaligned(fromByteOffset: word, as: UInt64.self))
-            }
+        for word in stride(from: 0, to: bytes.count, by: 8) {
+            SharedWord(base + field.lowerBound + word)
+                .store(bytes.loadUnaligned(fromByteOffset: word, as: UInt64.self))
         }
     }
 

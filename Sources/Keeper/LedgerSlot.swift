@@ -1,4 +1,4 @@
-public import Kernel
+import Kernel
 
 /// A session's slot in the ledger, which is freed when its owner ends. A process that dies does not end its owners: what it
 /// has stored stays.
@@ -22,13 +22,32 @@ public struct LedgerSlot: ~Copyable, Sendable {
         record.store(identity.destination.ledgerBytes, in: LedgerRecord.destination)
         record.openedAt.store(identity.openedAt)
         record.leg.store(identity.leg.value)
-        record.role.store(UInt64(identity.role.rawValue) | UInt64(identity.mode) << 8)
+        record.role.store(
+            UInt64(identity.role.rawValue) | UInt64(identity.mode) << 8 | UInt64(identity.suspendLimit) << 32)
+        switch identity.details {
+        case .application(let application):
+            record.cookie.store(application.cookie)
+            if let source = application.source { record.store(source.ledgerBytes, in: LedgerRecord.source) }
+            let name = Array(application.program.utf8.prefix(LedgerRecord.program.count))
+            let padding = [UInt8](repeating: 0, count: LedgerRecord.program.count - name.count)
+            record.store(name + padding, in: LedgerRecord.program)
+            record.spelling.store(application.isMapped ? 1 : 0)
+        case .keyShares(let opener, let own):
+            record.store(opener, in: LedgerRecord.openerShare)
+            record.store(own, in: LedgerRecord.ownShare)
+        }
         record.state.store(1)
     }
 
-    /// Stores the key that the exchange of OPEN and OPENED gave, 32 bytes.
-    public borrowing func set(resumeKey: [UInt8]) {
+    /// Stores the key that the exchange of OPEN and OPENED gave, 32 bytes. No copy of it is made on the way.
+    public borrowing func set(resumeKey: UnsafeRawBufferPointer) {
         record.store(resumeKey, in: LedgerRecord.resumeKey)
+    }
+
+    /// Lends the key; zeros if there is none yet.
+    public borrowing func withResumeKey(_ body: (UnsafeRawBufferPointer) -> Void) {
+        let field = LedgerRecord.resumeKey
+        body(UnsafeRawBufferPointer(start: record.base + field.lowerBound, count: field.count))
     }
 
     /// Stores the leg's counters as they were when it was established. Both are the kernel's (`TCP_INFO`).
@@ -37,9 +56,12 @@ public struct LedgerSlot: ~Copyable, Sendable {
         record.baseAcknowledged.store(acknowledged)
     }
 
-    /// To be called before that epoch is sent.
     public borrowing func set(leg: EscrowKey) { record.leg.store(leg.value) }
 
+    /// At an agent: which gateway has answered.
+    public borrowing func set(instance: UInt64) { record.instance.store(instance) }
+
+    /// To be called before that epoch is sent.
     public borrowing func set(epochSent: UInt64) { record.epochSent.store(epochSent) }
 
     /// To be called before that epoch is answered.
@@ -76,69 +98,10 @@ public struct LedgerFlags: OptionSet, Sendable {
     public static let resetSeen = LedgerFlags(rawValue: 4)
     /// The application's connection is about to be reset on purpose.
     public static let aborting = LedgerFlags(rawValue: 8)
-}
-
-/// What a session is.
-public struct LedgerIdentity: Equatable, Sendable {
-    public enum Role: UInt8, Sendable {
-        case agent = 1
-        case gateway = 2
-    }
-
-    /// 16 bytes.
-    public var session: [UInt8]
-    public var role: Role
-    /// How it uses several links, in the numbers of the protocol.
-    public var mode: UInt8
-    /// Where its links go to, or came from.
-    public var peer: SocketAddress
-    /// What the application asked for.
-    public var destination: SocketAddress
-    /// Nanoseconds of `CLOCK_BOOTTIME`, which also counts while the machine sleeps.
-    public var openedAt: UInt64
-    /// The leg's key in escrow.
-    public var leg: EscrowKey
-
-    public init(
-        session: [UInt8], role: Role, mode: UInt8 = 0, peer: SocketAddress, destination: SocketAddress,
-        openedAt: UInt64, leg: EscrowKey
-    ) {
-        self.session = session
-        self.role = role
-        self.mode = mode
-        self.peer = peer
-        self.destination = destination
-        self.openedAt = openedAt
-        self.leg = leg
-    }
-}
-
-/// Where a ring is: offset and size in the arena of its loop. Sizes are powers of two, offsets multiples of 4 KiB.
-public struct RingPlace: Equatable, Sendable {
-    /// Which arena, by its key in escrow; up to 65,535.
-    public let arena: EscrowKey
-    /// In bytes, up to 2⁵² − 4096.
-    public let offset: Int
-    /// In bytes.
-    public let size: Int
-
-    public init(arena: EscrowKey, offset: Int, size: Int) {
-        precondition(arena.value < 1 << 16 && offset >= 0 && offset < 1 << 52 && offset % 4096 == 0)
-        precondition(size > 0 && size & (size - 1) == 0)
-        self.arena = arena
-        self.offset = offset
-        self.size = size
-    }
-
-    /// Bits 0–7: one more than the logarithm of the size; bits 8–47: the offset in units of 4 KiB; bits 48–63: the arena.
-    var packed: UInt64 {
-        UInt64(size.trailingZeroBitCount + 1) | UInt64(offset / 4096) << 8 | arena.value << 48
-    }
-
-    init?(packed: UInt64) {
-        guard packed & 0xff != 0 else { return nil }
-        size = 1 << (packed & 0xff - 1)
-        offset = Int(packed >> 8 & 0xff_ffff_ffff) * 4096
-        arena = EscrowKey(packed >> 48)
-    }
+    /// At an agent: OPENED has come, so that resume key and instance are known.
+    public static let opened = LedgerFlags(rawValue: 16)
+    /// The leg's counters at its beginning are stored. Before that, nothing was read from it or written to it.
+    public static let legEstablished = LedgerFlags(rawValue: 32)
+    /// Both directions were delivered, and the leg was closed in order: `delivered` is stored.
+    public static let legClosed = LedgerFlags(rawValue: 64)
 }

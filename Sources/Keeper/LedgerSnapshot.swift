@@ -1,9 +1,10 @@
 import Kernel
 
-/// All that a ledger says about a session, for the successor of the process that wrote it.
+/// All that a ledger says about a session but for its key, for the successor of the process that wrote it.
 public struct LedgerSnapshot: Equatable, Sendable {
     public let identity: LedgerIdentity
-    public let resumeKey: [UInt8]
+    /// The gateway's, at an agent that has heard from it; else 0.
+    public let instance: UInt64
     public let epochSent: UInt64
     public let epochAccepted: UInt64
     public let ring: RingPlace?
@@ -20,12 +21,26 @@ public struct LedgerSnapshot: Equatable, Sendable {
             let peer = SocketAddress(ledgerBytes: record.load(LedgerRecord.peer)),
             let destination = SocketAddress(ledgerBytes: record.load(LedgerRecord.destination))
         else { return nil }
+        let details: LedgerIdentity.Details
+        switch role {
+        case .agent:
+            let name = record.load(LedgerRecord.program).prefix { $0 != 0 }
+            details = .application(
+                .init(
+                    source: SocketAddress(ledgerBytes: record.load(LedgerRecord.source)), cookie: record.cookie.load(),
+                    isMapped: record.spelling.load() != 0, program: String(decoding: name, as: UTF8.self)))
+            instance = record.instance.load()
+        case .gateway:
+            details = .keyShares(
+                opener: record.load(LedgerRecord.openerShare), own: record.load(LedgerRecord.ownShare))
+            instance = 0
+        }
         identity = LedgerIdentity(
             session: record.load(LedgerRecord.identifier), role: role,
             mode: UInt8(truncatingIfNeeded: record.role.load() >> 8),
             peer: peer, destination: destination, openedAt: record.openedAt.load(),
-            leg: EscrowKey(record.leg.load()))
-        resumeKey = record.load(LedgerRecord.resumeKey)
+            leg: EscrowKey(record.leg.load()), suspendLimit: UInt32(truncatingIfNeeded: record.role.load() >> 32),
+            details: details)
         epochSent = record.epochSent.load()
         epochAccepted = record.epochAccepted.load()
         ring = RingPlace(packed: record.ring.load())

@@ -19,8 +19,7 @@ extension ProgramKeeper {
     /// Becomes the keeper; called in the launcher's fork, with every signal blocked.
     static func start(
         _ program: Program, _ launcher: consuming LauncherConnection,
-        openControl: () throws -> ControlSocket,
-        agent: (consuming Descriptor, consuming EscrowChannel) -> Never
+        openControl: () throws -> ControlSocket, isQuiet: Bool, agent: @escaping WorkerBody
     ) -> Never {
         do {
             // Keys on the terminal are for the program's group.
@@ -31,11 +30,12 @@ extension ProgramKeeper {
             let signals = try SignalDescriptor(SignalSet([SIGCHLD, SIGTERM]))
             let control = try openControl()
             // Before the program, and before its environment: the agent's own connections are nobody's to intercept.
-            let worker = try Worker.fork { channel in
+            let agents = try Supervisor(
+                escrow: Escrow(), control: control.listener.number, name: "agent", isQuiet: isQuiet
+            ) { control, channel, escrow in
                 name("usl-agent")
-                InheritedDescriptors.closeAll(except: [channel.descriptor.number, control.listener.number])
                 _ = chdir("/")
-                agent(Descriptor(owning: control.listener.number), channel)
+                agent(control, channel, escrow)
             }
             let child: ChildProcess
             do throws(SpawnFailure) {
@@ -51,7 +51,7 @@ extension ProgramKeeper {
             InheritedDescriptors.closeAll()
             _ = chdir("/")
             DescriptorLimit.raise()
-            ProgramKeeper(program: child, worker: worker, launcher: launcher, signals: signals, control: control)
+            ProgramKeeper(program: child, agents: agents, launcher: launcher, signals: signals, control: control)
                 .run()
             _exit(0)
         } catch {

@@ -18,8 +18,8 @@ struct ProgramKeeper: ~Copyable {
 
     private var state = State.running(isStopped: false)
     private let program: ChildProcess
-    /// nil once the agent has died.
-    private var worker: Worker?
+    /// The agent, and the next if it dies.
+    private var agents: Supervisor
     /// nil once the launcher has gone.
     private var launcher: LauncherConnection?
     private let signals: SignalDescriptor
@@ -33,11 +33,11 @@ struct ProgramKeeper: ~Copyable {
     private var isTerminated = false
 
     init(
-        program: consuming ChildProcess, worker: consuming Worker, launcher: consuming LauncherConnection,
+        program: consuming ChildProcess, agents: consuming Supervisor, launcher: consuming LauncherConnection,
         signals: consuming SignalDescriptor, control: consuming ControlSocket
     ) {
         self.program = program
-        self.worker = consume worker
+        self.agents = agents
         self.launcher = consume launcher
         self.signals = signals
         self.control = consume control
@@ -47,31 +47,32 @@ struct ProgramKeeper: ~Copyable {
     consuming func run() {
         while !isDone {
             waitForAnything()
+            startAgentIfDue()
             takeSignals()
             takeReports()
             takeRequests()
         }
         closeControl()
-        worker.take()?.end()
+        agents.end()
     }
 
     private var isDone: Bool {
         guard case .lingering = state else { return false }
-        if isTerminated || worker == nil { return true }
+        if isTerminated || !agents.isAlive { return true }
         return (isGivenUp || legs == 0) && !hasDescendants
     }
 
     /// Waits until something happens. What it was is asked of each source, none of which blocks.
     private mutating func waitForAnything() {
         var entries = [pollfd(fd: signals.descriptor.number, events: Int16(POLLIN), revents: 0)]
-        if let number = worker?.channelNumber {
+        if let number = agents.channelNumber {
             entries.append(pollfd(fd: number, events: Int16(POLLIN), revents: 0))
         }
         if let number = launcher?.descriptor.number {
             let events = launcher?.isBehind == true ? POLLIN | POLLOUT : POLLIN
             entries.append(pollfd(fd: number, events: Int16(events), revents: 0))
         }
-        _ = poll(&entries, nfds_t(entries.count), -1)
+        _ = poll(&entries, nfds_t(entries.count), agents.pollTimeout)
         launcher?.flush()
     }
 
@@ -93,8 +94,8 @@ struct ProgramKeeper: ~Copyable {
             guard pid > 0 else { return }
             if pid == program.pid {
                 programChanged(status)
-            } else if pid == worker?.pid, let termination = Termination(waitStatus: status) {
-                workerEnded(termination)
+            } else if pid == agents.pid, let termination = Termination(waitStatus: status) {
+                agentEnded(termination)
             }
         }
     }
@@ -111,39 +112,47 @@ struct ProgramKeeper: ~Copyable {
             if case .running(isStopped: true) = state { launcher?.wake() }
             launcher?.send(.ended(termination))
             // Without a launcher the agent still reports when its last leg has gone.
-            if worker == nil || launcher == nil { finish(lost: 0) } else { state = .draining }
-            worker?.send(.programEnded)
+            if !agents.isAlive || launcher == nil { finish(lost: 0) } else { state = .draining }
+            agents.send(.programEnded)
         }
     }
 
-    private mutating func workerEnded(_ termination: Termination) {
-        worker?.releaseEscrow()
-        worker = nil
+    private mutating func agentEnded(_ termination: Termination) {
+        // What it has put into escrow last is still on its way.
+        takeReports()
+        switch agents.ended(termination) {
+        case .restarts: tellAgent()
+        case .ended, .failed: noAgentIsLeft()
+        }
+    }
+
+    private mutating func startAgentIfDue() {
+        guard agents.channelNumber == nil, agents.isAlive else { return }
+        if agents.startIfDue() { tellAgent() } else if !agents.isAlive { noAgentIsLeft() }
+    }
+
+    /// Tells a new agent what its predecessors have been told.
+    private func tellAgent() {
+        if case .draining = state { agents.send(.programEnded) }
+    }
+
+    private mutating func noAgentIsLeft() {
+        agents.releaseEscrow()
         closeControl()
-        let how =
-            switch termination {
-            case .exited(let status): "ended with status \(status)"
-            case .signaled(let signal): "was killed by signal \(signal)"
-            }
-        Diagnostics.report("the agent \(how); the connections it carried are reset")
         if case .draining = state { finish(lost: undelivered) }
     }
 
     /// Whether any process is left that the program started, or the program itself. Reparenting precedes the news of the
     /// parent's end, so a descendant that outlives its parent is a child by now.
     private var hasDescendants: Bool {
-        switch worker {
-        case let worker?:
-            let pid = worker.pid
-            return children().contains { $0 != pid }
-        case nil: return !children().isEmpty
-        }
+        let agent = agents.pid
+        return children().contains { $0 != agent }
     }
 
     // MARK: The agent
 
     private mutating func takeReports() {
-        while let report = worker?.nextReport() {
+        while let report = agents.nextReport() {
             switch report {
             case .legs(let count, let undelivered, let destination):
                 legs = count
@@ -153,6 +162,7 @@ struct ProgramKeeper: ~Copyable {
                 }
             case .delivered(let lost):
                 if case .draining = state { finish(lost: lost) }
+            case .ready: break
             }
         }
     }
@@ -162,7 +172,7 @@ struct ProgramKeeper: ~Copyable {
         state = .lingering
         // The launcher leaves now, and whoever reads standard error waits for its end.
         Diagnostics.detach()
-        worker?.send(.detach)
+        agents.send(.detach)
     }
 
     /// Programs that ask for the agent from now on connect as if there were no USL.

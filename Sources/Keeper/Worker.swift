@@ -2,13 +2,12 @@ import CLinux
 import Kernel
 import SystemPackage
 
-/// The keeper's side of its worker: the process, the channel to it, and what it has given into escrow.
+/// The keeper's side of one worker process: its number and the channel to it.
 struct Worker: ~Copyable {
     let pid: pid_t
     private static let endingMilliseconds: Int32 = 5000
 
     private let channel: Descriptor
-    private var escrow = Escrow()
 
     /// Forks the worker, which runs `body` in a copy of this process and never comes back. The process must have one
     /// thread only, as the copy has no other (fork(2)).
@@ -33,7 +32,7 @@ struct Worker: ~Copyable {
     }
 
     /// Takes what the worker says: descriptors into escrow and out of it; the rest is returned. nil: nothing more waits.
-    mutating func nextReport() -> WorkerReport? {
+    func nextReport(into escrow: inout Escrow) -> WorkerReport? {
         while true {
             do {
                 let capacity = WorkerMessage.maximumSize
@@ -62,11 +61,5 @@ struct Worker: ~Copyable {
         var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
         if (try? retrying { poll(&entry, 1, Self.endingMilliseconds) }) == 0 { kill(pid, SIGKILL) }
         waitpid(pid, nil, 0)
-    }
-
-    /// What ends with the worker: the legs in escrow are reset.
-    mutating func releaseEscrow() {
-        while nextReport() != nil {}
-        escrow.releaseAll()
     }
 }

@@ -7,19 +7,21 @@ import SystemPackage
 public struct WorkerKeeper: ~Copyable {
     private static let endingSignals = [SIGTERM, SIGINT, SIGHUP]
 
-    private var worker: Worker
+    private var workers: Supervisor
     private let signals: SignalDescriptor
     private let control: ControlSocket
 
-    /// Runs a worker until it ends, and exits with its status; the process must have one thread only. `SIGTERM`, `SIGINT` and
-    /// `SIGHUP` reach the worker as the message `end`.
+    /// Runs a worker until one ends in order, and exits with its status; the process must have one thread only. A worker
+    /// that dies is followed by another. `SIGTERM`, `SIGINT` and `SIGHUP` reach the worker as the message `end`.
     ///
     /// - Parameters:
     ///   - control: the worker's control socket.
-    ///   - worker: what the worker does; called in a process of its own, with these signals and `SIGCHLD` blocked. It ends
-    ///     when its channel ends.
+    ///   - escrow: what the first worker finds there: listening sockets.
+    ///   - name: what the worker is called in messages.
+    ///   - worker: what the worker does; called in a process of its own, with these signals and `SIGCHLD` blocked.
     public static func run(
-        _ control: consuming ControlSocket, worker: (consuming Descriptor, consuming EscrowChannel) -> Never
+        _ control: consuming ControlSocket, escrow: consuming Escrow, name: String = "worker", isQuiet: Bool = false,
+        worker: @escaping WorkerBody
     ) -> Never {
         InheritedDescriptors.reserveStandardNumbers()
         usl_signal_set_default(SIGCHLD)
@@ -29,10 +31,9 @@ public struct WorkerKeeper: ~Copyable {
         DescriptorLimit.raise()
         do {
             let signals = try SignalDescriptor(observed)
-            let process = try Worker.fork { channel in
-                worker(Descriptor(owning: control.listener.number), channel)
-            }
-            WorkerKeeper(worker: process, signals: signals, control: control).loop()
+            let workers = try Supervisor(
+                escrow: escrow, control: control.listener.number, name: name, isQuiet: isQuiet, body: worker)
+            WorkerKeeper(workers: workers, signals: signals, control: control).loop()
         } catch {
             unlink(control.path)
             Diagnostics.report("cannot start: \(error.description)")
@@ -41,35 +42,48 @@ public struct WorkerKeeper: ~Copyable {
     }
 
     private init(
-        worker: consuming Worker, signals: consuming SignalDescriptor, control: consuming ControlSocket
+        workers: consuming Supervisor, signals: consuming SignalDescriptor, control: consuming ControlSocket
     ) {
-        self.worker = worker
+        self.workers = workers
         self.signals = signals
         self.control = control
     }
 
     private consuming func loop() -> Never {
         while true {
-            var entries = [signals.descriptor.number, worker.channelNumber].map {
-                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-            }
-            _ = poll(&entries, nfds_t(entries.count), -1)
-            // What a gateway's worker reports about its legs is of no interest: nobody waits for them.
-            while worker.nextReport() != nil {}
+            let numbers = [signals.descriptor.number] + [workers.channelNumber].compactMap(\.self)
+            var entries = numbers.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            _ = poll(&entries, nfds_t(entries.count), workers.pollTimeout)
+            _ = workers.startIfDue()
+            takeReports()
             while let arrival = try? signals.next() {
-                if arrival.signal != SIGCHLD { worker.send(.end) }
+                if arrival.signal != SIGCHLD { workers.requestEnd() }
             }
-            var status: Int32 = 0
-            guard waitpid(worker.pid, &status, WNOHANG) == worker.pid else { continue }
-            let termination = Termination(waitStatus: status)
-            if termination != nil { unlink(control.path) }
-            switch termination {
-            case .exited(let status): exit(Int32(status))
-            case .signaled(let signal):
-                Diagnostics.report("the worker was killed by signal \(signal); its connections are reset")
-                exit(Launcher.ExitStatus.failed)
-            case nil: continue
-            }
+            reap()
+            if !workers.isAlive { leave(with: Launcher.ExitStatus.failed) }
         }
+    }
+
+    /// What a gateway's worker reports about its legs is of no interest: nobody waits for them.
+    private mutating func takeReports() {
+        while workers.nextReport() != nil {}
+    }
+
+    private mutating func reap() {
+        var status: Int32 = 0
+        guard let pid = workers.pid, waitpid(pid, &status, WNOHANG) == pid,
+            let termination = Termination(waitStatus: status)
+        else { return }
+        takeReports()
+        switch (workers.ended(termination), termination) {
+        case (.restarts, _): break
+        case (.ended, .exited(let status)), (.failed, .exited(let status)): leave(with: Int32(status))
+        case (.ended, .signaled), (.failed, .signaled): leave(with: Launcher.ExitStatus.failed)
+        }
+    }
+
+    private borrowing func leave(with status: Int32) -> Never {
+        unlink(control.path)
+        exit(status)
     }
 }

@@ -12,6 +12,7 @@ public final class EscrowClient {
         case release(EscrowKey)
         case legs(count: UInt32, undelivered: UInt64, destination: String)
         case delivered(lost: UInt64)
+        case ready
     }
 
     /// How often to try again, besides whenever the keeper has read: the limit on descriptors in flight counts those of
@@ -21,15 +22,22 @@ public final class EscrowClient {
     private let channel: EscrowChannel
     private let loop: EventLoop
     private var backlog: Deque<Waiting> = []
-    private var lastKey: UInt64 = 0
+    /// Arenas have the keys below, so that a ledger slot has room for one.
+    private static let arenaKeys: UInt64 = 1 << 16
+    private var lastArenaKey: UInt64
+    private var lastKey: UInt64
     private var registration: Registration?
     private var retryTimer: TimerToken?
     /// What the keeper says; nil when it has died.
     private let receive: (KeeperMessage?) -> Void
 
+    /// - Parameter inherited: the largest keys that the keeper holds already.
     public init(
-        _ channel: consuming EscrowChannel, on loop: EventLoop, receive: @escaping (KeeperMessage?) -> Void
+        _ channel: consuming EscrowChannel, above inherited: Estate.Keys = .init(), on loop: EventLoop,
+        receive: @escaping (KeeperMessage?) -> Void
     ) throws(Errno) {
+        lastArenaKey = inherited.arena
+        lastKey = max(EscrowClient.arenaKeys, inherited.other)
         self.channel = channel
         self.loop = loop
         self.receive = receive
@@ -44,8 +52,14 @@ public final class EscrowClient {
     public func hold(_ kind: EscrowKind, _ descriptor: Int32, then: @escaping (EscrowKey) -> Void = { _ in })
         -> EscrowKey
     {
-        lastKey += 1
-        let key = EscrowKey(lastKey)
+        let key: EscrowKey
+        if kind == .arena, lastArenaKey + 1 < EscrowClient.arenaKeys {
+            lastArenaKey += 1
+            key = EscrowKey(lastArenaKey)
+        } else {
+            lastKey += 1
+            key = EscrowKey(lastKey)
+        }
         enqueue(.hold(key, kind, descriptor, then: then))
         return key
     }
@@ -55,6 +69,9 @@ public final class EscrowClient {
     public func reportLegs(count: Int, undelivered: UInt64, destination: String) {
         enqueue(.legs(count: UInt32(clamping: count), undelivered: undelivered, destination: destination))
     }
+
+    /// The keeper may say that this process serves.
+    public func reportReady() { enqueue(.ready) }
 
     public func reportDelivered(lost: UInt64) { enqueue(.delivered(lost: lost)) }
 
@@ -73,6 +90,7 @@ public final class EscrowClient {
                 case .legs(let count, let undelivered, let destination):
                     try channel.reportLegs(count: count, undelivered: undelivered, destination: destination)
                 case .delivered(let lost): try channel.reportDelivered(lost: lost)
+                case .ready: try channel.reportReady()
                 }
             } catch .wouldBlock {
                 if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + EscrowClient.retryPeriod) }

@@ -1,3 +1,5 @@
+import CLinux
+public import Keeper
 public import Kernel
 public import Transport
 
@@ -23,5 +25,16 @@ public final class Listener: Sendable {
         }
         if listeners.isEmpty, let missing { throw missing }
         return listeners
+    }
+}
+
+extension Escrow {
+    /// Listens on every address that can be had, before the first worker is there, so that what is wrong with one is said
+    /// at once.
+    public init(listening addresses: [SocketAddress], transport: LinkTransport = .tcp) throws {
+        self.init()
+        for listener in try Listener.open(addresses, transport: transport) {
+            hold(own: .listener, Descriptor(owning: try check(usl_fcntl(listener.socket.number, F_DUPFD_CLOEXEC, 0))))
+        }
     }
 }

@@ -1,5 +1,6 @@
 import CLinux
 public import Engine
+public import Keeper
 import Kernel
 import SessionProtocol
 import SystemPackage
@@ -15,6 +16,8 @@ public final class LoopPool {
     public struct Place: Sendable {
         public let mailbox: LoopMailbox
         public let sessions: LoopBound<SessionTable>
+        /// The arena's key in escrow; nil if it has none.
+        let arena: EscrowKey?
     }
 
     public let main: EventLoop
@@ -32,7 +35,7 @@ public final class LoopPool {
         self.main = main
         self.maximum = max(1, maximum)
         self.arenaLimits = arenaLimits
-        places = [Place(mailbox: main.mailbox, sessions: LoopBound(SessionTable(), on: main))]
+        places = [Place(mailbox: main.mailbox, sessions: LoopBound(SessionTable(), on: main), arena: nil)]
     }
 
     /// Cores that this process may use.
@@ -50,25 +53,50 @@ public final class LoopPool {
         return places[next]
     }
 
+    /// Where a session of the predecessor goes on: where the arena with its replay buffer is. nil if nobody has that.
+    public func place(of snapshot: LedgerSnapshot) -> Place? {
+        guard let ring = snapshot.ring else { return place() }
+        return places.first { $0.arena == ring.arena }
+    }
+
     private func startLoop() throws(Errno) {
-        let table = FirstValue<(sessions: LoopBound<SessionTable>, arena: Int32)>()
-        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", arena: arenaLimits) { loop in
-            table.set((LoopBound(SessionTable(), on: loop), loop.arena.memoryFile))
+        let arena = try Arena(limits: arenaLimits)
+        if let key = escrow?.hold(.arena, arena.memoryFile) { arena.label = key.value }
+        try start(arena)
+    }
+
+    private func start(_ arena: Arena) throws(Errno) {
+        let label = arena.label
+        let table = FirstValue<LoopBound<SessionTable>>()
+        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", EventLoop(arena)) { loop in
+            table.set(LoopBound(SessionTable(), on: loop))
         }
-        let (sessions, arena) = table.wait()
-        // A ledger has 16 bits for the arena. When thousands of descriptors were put into escrow before this loop could
-        // start, its sessions have no place in the ledger for their rings.
-        if let label = escrow?.hold(.arena, arena).value, label <= UInt64(UInt16.max) {
-            thread.mailbox.post { $0.arena.label = label }
-        }
-        places.append(Place(mailbox: thread.mailbox, sessions: sessions))
+        places.append(Place(mailbox: thread.mailbox, sessions: table.wait(), arena: key(label)))
         threads.append(thread)
     }
 
-    /// Gives the main loop's arena to the keeper now, and each further loop's when it starts.
-    public func escrowArenas(in escrow: EscrowClient) {
+    /// A ledger has 16 bits for the arena. Without a key there, a session has no place for its ring in the ledger.
+    private func key(_ label: UInt64) -> EscrowKey? {
+        label > 0 && label <= UInt64(UInt16.max) ? EscrowKey(label) : nil
+    }
+
+    /// Gives the main loop's arena to the keeper now, unless it came from there, and each further loop's when it
+    /// starts. A loop is started for each arena that the predecessor has left.
+    public func escrowArenas(in escrow: EscrowClient, adopting estate: inout Estate) {
         self.escrow = escrow
-        main.arena.label = escrow.hold(.arena, main.arena.memoryFile).value
+        if main.arena.label == 0 { main.arena.label = escrow.hold(.arena, main.arena.memoryFile).value }
+        places[0] = Place(
+            mailbox: places[0].mailbox, sessions: places[0].sessions, arena: key(main.arena.label))
+        for key in estate.arenaKeys {
+            guard let arena = estate.takeArena(key, limits: arenaLimits) else { continue }
+            // Without memory for the loop, its sessions end in resets.
+            _ = try? start(arena)
+        }
+    }
+
+    /// Every session of the predecessor has been brought to its loop: what they have not claimed is free.
+    public func estateIsSettled() {
+        for place in places { place.mailbox.post { $0.arena.releaseUnclaimed() } }
     }
 
     /// Runs `body` on every loop, with its sessions.

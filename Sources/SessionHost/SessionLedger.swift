@@ -1,6 +1,6 @@
 import CLinux
 public import Engine
-import Keeper
+public import Keeper
 public import Kernel
 public import SessionProtocol
 import Synchronization
@@ -11,21 +11,34 @@ public import Transport
 public final class SessionLedger: Sendable {
     private let ledger: Ledger
 
-    /// - Parameter escrow: where the ledger is put at once: before any session has a slot in it.
-    public init(escrow: EscrowClient) throws(Errno) {
-        ledger = try Ledger()
+    /// A new ledger, which is put into escrow at once: before any session has a slot in it.
+    public convenience init(escrow: EscrowClient) throws(Errno) {
+        let ledger = try Ledger()
         escrow.hold(.ledger, ledger.memoryFile)
+        self.init(ledger)
     }
 
+    /// The predecessor's ledger, or a new one.
+    public convenience init(_ estate: inout Estate, escrow: EscrowClient) throws(Errno) {
+        if let ledger = estate.takeLedger() { self.init(ledger) } else { try self.init(escrow: escrow) }
+    }
+
+    private init(_ ledger: Ledger) { self.ledger = ledger }
+
     /// The journal of a new session. When the ledger is full, the session goes on, but would not survive this process.
+    ///
+    /// - Parameter leg: the leg's key in escrow, if it is there.
     public func open(
-        _ id: SessionID, _ role: Role, peer: SocketAddress, destination: SocketAddress
+        _ id: SessionID, _ role: Role, peer: SocketAddress, destination: SocketAddress, suspendLimit: Interval,
+        leg: EscrowKey = EscrowKey(0), _ details: LedgerIdentity.Details
     ) -> SessionJournal {
         guard let slot = ledger.allocate() else { return SessionJournal(nil, role) }
+        let seconds = (suspendLimit.nanoseconds + 999_999_999) / 1_000_000_000
         slot.open(
             LedgerIdentity(
                 session: bigEndianBytes(id.high) + bigEndianBytes(id.low), role: role == .opener ? .agent : .gateway,
-                peer: peer, destination: destination, openedAt: bootTime(), leg: EscrowKey(0)))
+                peer: peer, destination: destination, openedAt: bootTime(), leg: leg,
+                suspendLimit: UInt32(clamping: seconds), details: details))
         return SessionJournal(slot, role)
     }
 
@@ -50,9 +63,17 @@ public struct SessionJournal: ~Copyable, Sendable {
         self.role = role
     }
 
+    /// The key that the slot holds, in memory of its own, which is erased when it is freed.
+    borrowing func key() -> ResumeKey? {
+        guard slot != nil else { return nil }
+        var key: ResumeKey?
+        slot!.withResumeKey { key = ResumeKey(bytes: $0) }
+        return key
+    }
+
     public borrowing func keyIs(_ key: borrowing ResumeKey) {
         guard slot != nil else { return }
-        key.withBytes { slot!.set(resumeKey: [UInt8]($0)) }
+        key.withBytes { slot!.set(resumeKey: $0) }
     }
 
     public borrowing func note(_ change: RecoveryChange, _ driver: SessionDriver) {
@@ -63,17 +84,25 @@ public struct SessionJournal: ~Copyable, Sendable {
             case .opener: slot!.set(epochSent: epoch)
             case .acceptor: slot!.set(epochAccepted: epoch)
             }
-        case .opened: driver.withResumeKey { slot!.set(resumeKey: [UInt8]($0)) }
-        case .legEstablished(let escrowKey):
+        case .opened:
+            driver.withResumeKey { slot!.set(resumeKey: $0) }
+            slot!.set(instance: driver.session.instance)
+            slot!.insert(.opened)
+        case .legEstablished(let escrowKey, let base):
+            slot!.setBase(received: base.received, acknowledged: base.acknowledged)
             slot!.set(leg: EscrowKey(escrowKey))
-            // A successor subtracts what the leg's counters were when it was established.
-            guard let info = driver.legInfo else { return }
-            slot!.setBase(received: info.bytes_received, acknowledged: info.bytes_acked)
+            slot!.insert(.legEstablished)
+        case .legCompleted(let delivered):
+            slot!.set(delivered: delivered)
+            slot!.insert(.legClosed)
         case .taken(let tail): slot!.set(tail: tail)
         case .finTaken: slot!.insert(.finRead)
         case .finDelivered: slot!.insert(.finWritten)
         case .resetSeen: slot!.insert(.resetSeen)
-        case .abortDecided: slot!.insert(.aborting)
+        case .abortDecided(let delivered):
+            slot!.set(delivered: delivered)
+            slot!.insert(.aborting)
+        case .ringTrimmed: slot!.set(ring: nil)
         case .ringMoved(let arena, let offset, let size):
             slot!.set(ring: RingPlace(arena: EscrowKey(arena), offset: offset, size: size))
         }

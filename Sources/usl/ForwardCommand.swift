@@ -40,9 +40,11 @@ struct ForwardCommand: ParsableCommand {
         agent.limits = try links.limits()
         try paths.apply(to: &agent)
         guard let address = try target.resolve().first else { return }
-        let forwarding = ForwardTarget(listeners: try Listener.open(listen.resolve()), target: address)
-        WorkerKeeper.run(try ControlSocket(of: .agent)) { [agent] control, channel in
-            AgentProcess.run(options: agent, controlListener: control, keeper: channel, forwarding: forwarding)
+        WorkerKeeper.run(
+            try ControlSocket(of: .agent), escrow: try Escrow(listening: listen.resolve()), name: "agent"
+        ) { [agent] control, channel, escrow in
+            AgentProcess.run(
+                options: agent, controlListener: control, keeper: channel, escrow: escrow, forwardingTo: address)
         }
     }
 }

@@ -52,11 +52,12 @@ struct GatewayCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.limits = try links.limits()
         options.stateDirectory = state
-        let listeners = try Listener.open(options.listen, transport: transport)
-        WorkerKeeper.run(try ControlSocket(of: .gateway)) { [options] control, channel in
+        WorkerKeeper.run(
+            try ControlSocket(of: .gateway), escrow: try Escrow(listening: options.listen, transport: transport)
+        ) { [options] control, channel, escrow in
             _exit(
                 GatewayProcess.run(
-                    options, listeners: listeners, control: control, keeper: channel,
+                    options, control: control, keeper: channel, escrow: escrow,
                     logger: Logger(label: "usl", factory: LineLogHandler.init)))
         }
     }

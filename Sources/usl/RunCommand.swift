@@ -57,10 +57,10 @@ struct RunCommand: ParsableCommand {
     func run(_ command: [[UInt8]]) throws -> Never {
         let options = try agentOptions()
         let environment = try LaunchEnvironment()
-        Launcher.run(command) {
+        Launcher.run(command, isQuiet: quiet) {
             try ControlSocket(of: .agent) { environment.variables(agent: $0) }
-        } agent: { control, channel in
-            AgentProcess.run(options: options, controlListener: control, keeper: channel)
+        } agent: { control, channel, escrow in
+            AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)
         }
     }
 

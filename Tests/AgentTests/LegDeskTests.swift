@@ -7,6 +7,7 @@ import Transport
 @testable import Agent
 @testable import Engine
 @testable import Interception
+@testable import Keeper
 
 @Suite("Leg desk")
 struct LegDeskTests {
@@ -14,7 +15,7 @@ struct LegDeskTests {
     func arrivals() throws {
         let loop = try makeLoop()
         var escrowed = 0
-        let desk = LegDesk(on: loop) { _ in escrowed += 1 }
+        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in escrowed += 1; return EscrowKey(1) }, release: { _ in escrowed -= 1 }))
         let application = try boundSocket()
         var arrived: [SocketAddress] = []
         let ticket = try desk.expect(expectation(try application.localAddress())) { arrived.append($0.application) }
@@ -36,7 +37,7 @@ struct LegDeskTests {
     func places() throws {
         let loop = try makeLoop()
         var escrowed = 0
-        let desk = LegDesk(on: loop) { _ in escrowed += 1 }
+        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in escrowed += 1; return EscrowKey(1) }, release: { _ in escrowed -= 1 }))
         let source = SocketAddress(host: .v4(0x7f00_0001), port: 4711)
         let first = try desk.expect(expectation(source)) { _ in }
         let second = try desk.expect(expectation(source)) { _ in }
@@ -46,6 +47,9 @@ struct LegDeskTests {
         desk.giveBack(first)
         let third = try desk.expect(expectation(source)) { _ in }
         #expect(third.address == first.address && escrowed == 2)
+        // The second listener is not needed any more.
+        desk.giveBack(second)
+        #expect(escrowed == 1)
     }
 
     private func boundSocket() throws -> TCPSocket {

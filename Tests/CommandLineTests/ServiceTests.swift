@@ -33,17 +33,52 @@ struct ServiceTests {
         #expect(installation.keepers("gateway").isEmpty)
     }
 
-    @Test("a gateway whose worker dies ends too, and says so")
+    @Test("a gateway whose worker dies gets another, and says so")
     func workerDies() throws {
+        let port = try freePort()
+        let gateway = try installation.start([
+            installation.usl, "gateway", "--listen", "127.0.0.1:\(port)", "--allow", "localhost:22",
+        ])
+        eventually { installation.keepers("gateway").count == 1 }
+        let keeper = gateway.child.pid
+        let first = try #require(try worker(of: keeper))
+        kill(first, SIGKILL)
+        eventually { (try? worker(of: keeper)).flatMap { $0 } ?? first != first }
+        let status = try installation.run([installation.usl, "status", "--json"])
+        #expect(status == .init(status: .success, output: "{\"sessions\":[]}\n", errors: ""))
+        try gateway.child.send(signal: SIGTERM)
+        #expect(try gateway.child.wait() == .success)
+        let errors = try gateway.errors.readToEnd()
+        #expect(errors.hasPrefix("usl: the worker was killed by signal 9; another takes over"), "\(errors)")
+        #expect(installation.keepers("gateway").isEmpty)
+    }
+
+    @Test("a worker that dies again and again is given up")
+    func crashLoop() throws {
         let gateway = try installation.start([
             installation.usl, "gateway", "--listen", "127.0.0.1:\(try freePort())", "--allow", "localhost:22",
         ])
         eventually { installation.keepers("gateway").count == 1 }
         let keeper = gateway.child.pid
+        let end = ContinuousClock.now + .seconds(30)
+        var last: pid_t = 0
+        var termination: Termination?
+        while termination == nil, ContinuousClock.now < end {
+            termination = try gateway.child.wait(milliseconds: 1)
+            if let pid = try? worker(of: keeper), pid != last {
+                kill(pid, SIGKILL)
+                last = pid
+            }
+        }
+        #expect(termination == .exited(125))
+        let line = try gateway.errors.readToEnd().split(separator: "\n").last ?? ""
+        #expect(line.contains("the last of 10 that died as soon as they had started"), "\(line)")
+        #expect(installation.keepers("gateway").isEmpty)
+    }
+
+    private func worker(of keeper: pid_t) throws -> pid_t? {
         let children = try installation.run(["cat", "/proc/\(keeper)/task/\(keeper)/children"]).output
-        kill(try #require(pid_t(children.split(separator: " ").first ?? "")), SIGKILL)
-        #expect(try gateway.child.wait() == .exited(125))
-        #expect(try gateway.errors.readToEnd().hasPrefix("usl: the worker was killed by signal 9"))
+        return children.split(separator: " ").first.flatMap { pid_t($0) }
     }
 
     @Test("the status of nothing is nothing")

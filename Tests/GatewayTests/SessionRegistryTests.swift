@@ -17,7 +17,7 @@ struct SessionRegistryTests {
         let count = SessionRegistry.maximumTombstones + 1
         for low in 1...UInt64(count) {
             let id = SessionID(high: 0, low: low)
-            registry.open(id, .init(keyShare: [], opened: [], place: place))
+            registry.open(id, .init(keyShare: [], answer: .sealed([]), place: place))
             #expect(registry.liveCount == 1)
             registry.bury(id, gone)
         }

@@ -10,7 +10,9 @@ struct LedgerTests {
     private let identity = LedgerIdentity(
         session: Array(1...16), role: .gateway, mode: 2,
         peer: SocketAddress(host: .v6(high: 0x2001_0db8_0000_0000, low: 7, scope: 0), port: 7117),
-        destination: SocketAddress(host: .v4(0xc000_0201), port: 5432), openedAt: 123_456_789, leg: EscrowKey(99))
+        destination: SocketAddress(host: .v4(0xc000_0201), port: 5432), openedAt: 123_456_789, leg: EscrowKey(99),
+        suspendLimit: 86_400,
+        details: .keyShares(opener: Array(1...32), own: Array(33...64)))
 
     @Test("a successor finds what was stored, through the memory file alone")
     func survives() throws {
@@ -19,7 +21,7 @@ struct LedgerTests {
         let unopened = slot.snapshot()
         #expect(unopened == nil)
         slot.open(identity)
-        slot.set(resumeKey: Array(100..<132))
+        [UInt8](100..<132).withUnsafeBytes { slot.set(resumeKey: $0) }
         slot.setBase(received: 1, acknowledged: 2)
         slot.set(epochSent: 3)
         slot.set(epochAccepted: 4)
@@ -36,7 +38,9 @@ struct LedgerTests {
         let adopted = successor.adopt(slot.index)
         let snapshot = try unwrap(adopted.snapshot())
         #expect(snapshot.identity == identity)
-        #expect(snapshot.resumeKey == Array(100..<132))
+        var key: [UInt8] = []
+        adopted.withResumeKey { key = Array($0) }
+        #expect(key == Array(100..<132))
         #expect(snapshot.baseReceived == 1 && snapshot.baseAcknowledged == 2)
         #expect(snapshot.epochSent == 3 && snapshot.epochAccepted == 4)
         #expect(snapshot.ring == RingPlace(arena: EscrowKey(5), offset: 1 << 30, size: 1 << 16))
@@ -45,6 +49,36 @@ struct LedgerTests {
         // The next session gets a slot that is free.
         let next = try unwrap(successor.allocate()).index
         #expect(next != index)
+    }
+
+    @Test("what an agent knows of its application comes back")
+    func application() throws {
+        let ledger = try Ledger(capacity: 1)
+        let slot = try unwrap(ledger.allocate())
+        var asked = identity
+        asked.role = .agent
+        asked.details = .application(
+            .init(
+                source: SocketAddress(host: .v4(0x7f00_0001), port: 40_000), cookie: 1 << 40, isMapped: true,
+                program: "a-name-that-is-too-long"))
+        slot.open(asked)
+        slot.set(instance: 77)
+        let snapshot = try unwrap(slot.snapshot())
+        guard case .application(let application) = snapshot.identity.details else {
+            Issue.record("no application")
+            return
+        }
+        #expect(application.program == "a-name-that-is-t" && application.cookie == 1 << 40 && application.isMapped)
+        #expect(application.source == SocketAddress(host: .v4(0x7f00_0001), port: 40_000) && snapshot.instance == 77)
+    }
+
+    @Test("a ledger of another version is refused")
+    func otherVersion() throws {
+        let ledger = try Ledger(capacity: 1)
+        var version = Ledger.version + 1
+        #expect(pwrite(ledger.memoryFile, &version, 8, 8) == 8)
+        let number = try check(usl_fcntl(ledger.memoryFile, F_DUPFD_CLOEXEC, 0))
+        #expect(throws: Errno.protocolNotSupported) { _ = try Ledger(adopting: Descriptor(owning: number)) }
     }
 
     @Test("every kind of address comes back", arguments: ["192.0.2.1", "::1", "2001:db8::1", "fe80::1%1"])
@@ -60,7 +94,7 @@ struct LedgerTests {
         let ledger = try Ledger(capacity: 1)
         var first = ledger.allocate()
         first?.open(identity)
-        first?.set(resumeKey: [UInt8](repeating: 0xaa, count: 32))
+        [UInt8](repeating: 0xaa, count: 32).withUnsafeBytes { first?.set(resumeKey: $0) }
         #expect(ledger.slotsInUse == [0])
         let isFull = ledger.allocate() == nil
         #expect(isFull)
@@ -70,8 +104,9 @@ struct LedgerTests {
         let (index, old) = (again.index, again.snapshot())
         #expect(index == 0 && old == nil)
         again.open(identity)
-        let fresh = again.snapshot()
-        #expect(fresh?.resumeKey == [UInt8](repeating: 0, count: 32))
+        var key: [UInt8] = []
+        again.withResumeKey { key = Array($0) }
+        #expect(key == [UInt8](repeating: 0, count: 32))
     }
 
     @Test("no field overlaps another or leaves the slot")
@@ -81,6 +116,13 @@ struct LedgerTests {
             LedgerRecord.identifier, LedgerRecord.resumeKey, LedgerRecord.peer, LedgerRecord.destination,
         ]
         var taken = Set(words.flatMap { $0..<$0 + 8 })
+        let application = [LedgerRecord.source, LedgerRecord.program, 192..<200, 200..<208, 248..<256]
+        let shares = [LedgerRecord.openerShare, LedgerRecord.ownShare]
+        for (index, field) in application.enumerated() {
+            #expect(field.lowerBound >= 192 && application[..<index].allSatisfy { !$0.overlaps(field) })
+        }
+        #expect(shares[0].lowerBound == 192 && shares[0].upperBound == shares[1].lowerBound)
+        #expect(shares[1].upperBound == Ledger.slotSize)
         for field in fields {
             #expect(field.lowerBound % 8 == 0 && field.count % 8 == 0 && field.upperBound <= Ledger.slotSize)
             #expect(taken.isDisjoint(with: field))

@@ -1,0 +1,125 @@
+import Engine
+import Interception
+import Keeper
+import Kernel
+import SessionHost
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// A connection of an application whose agent has died, on the main loop of the next.
+final class RestoredConnection {
+    /// How long an application may take from the verdict to its connection; it may have to ask for the verdict again.
+    private static let legLimit = Interval.seconds(10)
+
+    let session: Agent.Session
+    let program: String
+    /// Where the leg comes from; nil if it is there.
+    let source: SocketAddress?
+    private let agent: Agent
+    private let destination: SocketAddress
+    private let application: LedgerIdentity.Application
+    private var escrowKey: EscrowKey?
+    private var tickets: [LegDesk.Ticket] = []
+    private var timer: TimerToken?
+
+    /// nil for a session that no agent has made.
+    init?(_ stored: borrowing StoredSession, session: Agent.Session, _ agent: Agent) {
+        let identity = stored.snapshot.identity
+        guard case .application(let application) = identity.details else { return nil }
+        self.session = session
+        self.agent = agent
+        self.application = application
+        program = application.program
+        destination = identity.destination
+        escrowKey = identity.leg.value == 0 ? nil : identity.leg
+        let hadLeg = !stored.snapshot.flags.isDisjoint(with: [.legEstablished, .legClosed, .aborting])
+        source = hadLeg || escrowKey != nil ? nil : application.source
+        if application.cookie != 0 {
+            let asked = application.isMapped ? destination.mapped : destination
+            agent.remember(application.cookie, AddressBytes(asked))
+        }
+        if hadLeg, let leg = try? stored.leg?.localAddress(), let from = application.source,
+            let ticket = agent.desk.occupy(leg.unmapped, by: from)
+        {
+            tickets = [ticket]
+        }
+    }
+
+    /// Where the application must connect to, in its own spelling, while it is awaited.
+    var address: SocketAddress? {
+        guard timer != nil, let address = tickets.first?.address else { return nil }
+        return application.isMapped ? address.mapped : address
+    }
+
+    // MARK: - The leg
+
+    /// The predecessor had accepted it, and put it into escrow, but not said so in its ledger.
+    func found(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
+        escrowKey = key
+        session.bring(leg, key)
+    }
+
+    /// The application is about to connect, or to ask once more where.
+    func awaitLeg() {
+        guard let source else { return }
+        let expected = ExpectedLeg(source: source, destination: destination, cookie: application.cookie)
+        do throws(Errno) {
+            tickets = try agent.desk.expectAnywhere(expected) { [self] leg in arrived(leg) }
+            agent.awaited[application.cookie] = self
+            timer = agent.loop.schedule(self, at: agent.loop.now + Self.legLimit)
+        } catch {
+            session.withDriver { driver, _ in driver.abandonLeg() }
+        }
+    }
+
+    private func arrived(_ leg: consuming Leg) {
+        let socket = TCPSocket(owning: leg.intoDescriptor())
+        let local = try? socket.localAddress().unmapped
+        for ticket in tickets where ticket.address != local { agent.desk.giveBack(ticket) }
+        tickets.removeAll { $0.address != local }
+        stopWaiting()
+        let (number, session) = (socket.number, session)
+        let handoff = Handoff(socket)
+        escrowKey = agent.escrow.hold(.leg, number) { key in session.bring(handoff, key) }
+    }
+
+    private func stopWaiting() {
+        if let timer { agent.loop.cancel(timer) }
+        timer = nil
+        agent.awaited[application.cookie] = nil
+    }
+
+    // MARK: - The session
+
+    func happened(_ event: SessionEvent) {
+        switch event {
+        case .opened: break
+        case .linkFailed(let failure):
+            agent.notices.explain("\(program) to \(destination): link lost: \(failure.explanation); resuming")
+        case .ended(let ending):
+            if ending.isFailure { agent.noteFailure(session.id) }
+            if let text = ending.explanation { agent.notices.warn("\(program) to \(destination): \(text)") }
+        case .legClosed: releaseLeg()
+        case .finished:
+            stopWaiting()
+            releaseLeg()
+            for ticket in tickets { agent.desk.giveBack(ticket) }
+            tickets = []
+            agent.forget(application.cookie)
+            agent.sessionFinished(session.id)
+        }
+    }
+
+    private func releaseLeg() {
+        if let escrowKey { agent.escrow.release(escrowKey) }
+        escrowKey = nil
+    }
+}
+
+extension RestoredConnection: TimerHandler {
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        stopWaiting()
+        session.withDriver { driver, _ in driver.abandonLeg() }
+    }
+}
