@@ -13,21 +13,34 @@ enum AgentAnswer {
 /// takes longer.
 private let patience: Int64 = 10_000
 
-/// Asks the agent over a connection of its own, and waits for the answer. Safe in signal handlers and after vfork(2):
-/// system calls and the stack only.
+/// How often an agent may go away while it is asked. When one dies, its keeper, which owns the control socket, starts
+/// another; the next question waits for that.
+private let attempts = 8
+
+/// Asks the agent over a connection of its own, and waits for the answer. Asks once more when the agent dies before it
+/// answers: the question is the same, and so is the socket. Safe in signal handlers and after vfork(2): system calls and
+/// the stack only.
 ///
 /// - Parameters:
 ///   - passing: a descriptor to send along, if not negative.
 ///   - signals: told of signals that arrive meanwhile.
 func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: inout SignalWatch) -> AgentAnswer {
-    let control = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    guard control >= 0 else { return .unreachable }
-    defer { _ = close(control) }
     let deadline = now() + patience
-    guard reach(agentAddress, on: control), send(request, passing: descriptor, over: control) else {
-        return .unreachable
+    var left = attempts
+    while true {
+        let control = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard control >= 0 else { return .unreachable }
+        defer { _ = close(control) }
+        // Nobody listens: there is no keeper any more.
+        guard reach(agentAddress, on: control) else { return .unreachable }
+        left -= 1
+        if send(request, passing: descriptor, over: control) {
+            let answer = answer(on: control, by: deadline, signals: &signals)
+            guard case .unreachable = answer, left > 0 else { return answer }
+        } else if left == 0 {
+            return .unreachable
+        }
     }
-    return answer(on: control, by: deadline, signals: &signals)
 }
 
 private func reach(_ address: sockaddr_un, on control: Int32) -> Bool {

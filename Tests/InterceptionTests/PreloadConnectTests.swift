@@ -63,13 +63,32 @@ import Testing
             s.connect(target)
             say(s.getsockname()[1])
             """, to: server.address, agent: agent.path)
-        let call = try agent.next()
-        // Otherwise the agent dies before it answers.
-        if answered { try call.answer(.direct) }
-        _ = consume call
+        if answered {
+            try agent.next().answer(.direct)
+        } else {
+            // One agent after the other dies before it answers.
+            for _ in 0..<8 { _ = try agent.next() }
+        }
         try wait(server.descriptor.number, for: POLLIN)
         let leg = try unwrap(server.accept())
         #expect(try program.finish() == ["\(leg.application.port)"])
+    }
+
+    @Test func anAgentThatDiesIsFollowedByAnother() throws {
+        let program = try Program.python(
+            """
+            s = socket.socket(family)
+            s.connect(target)
+            say(s.recv(100).decode(), s.getsockname()[1])
+            """, to: Kind.v4.destination, agent: agent.path)
+        // The first has got as far as to give the socket its address.
+        var call = try agent.next()
+        let expected = try call.prepareLeg()
+        _ = consume call
+        let opened = try agent.openLeg()
+        #expect(opened.leg.application == expected.source && opened.cookie == expected.cookie)
+        try write("hello", to: opened.leg.descriptor)
+        #expect(try program.finish() == ["hello \(expected.source.port)"])
     }
 
     @Test(arguments: [nil, "/nonexistent/agent.sock", String(repeating: "x", count: 200)])
