@@ -42,7 +42,8 @@ extension Agent {
             }
             do throws(RestoreFailure) {
                 let driver = try SessionDriver.restore(
-                    snapshot, key: stored.key.take(), leg: stored.leg.take(), gateways: gateways, instance: snapshot.instance,
+                    snapshot, key: stored.key.take(), leg: stored.leg.take(), gateways: gateways,
+                    instance: snapshot.instance,
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {

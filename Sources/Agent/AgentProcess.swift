@@ -61,7 +61,9 @@ public final class AgentProcess {
         pool.escrowArenas(in: escrow, adopting: &estate)
         let agent = Agent(options, pool: pool, escrow: escrow, ledger: ledger)
         self.agent = agent
-        if let failure = estate.failure { agent.notices.warn("cannot go on with the connections of before: \(failure)") }
+        if let failure = estate.failure {
+            agent.notices.warn("cannot go on with the connections of before: \(failure)")
+        }
         let listeners = estate.takeListeners()
         agent.settle(estate)
         control = try ControlServer(

@@ -41,9 +41,11 @@ struct BuddyAllocator {
 
     /// Takes the chunk of 2ᵏ blocks that begins at `block`; false if any of them is in use.
     mutating func reserve(_ block: Int, order: Int) -> Bool {
-        guard order <= largestOrder, let found = (order...largestOrder).first(where: { candidate in
-            freeOrder[block & ~(1 << candidate - 1)] == Int8(candidate)
-        }) else { return false }
+        guard order <= largestOrder,
+            let found = (order...largestOrder).first(where: { candidate in
+                freeOrder[block & ~(1 << candidate - 1)] == Int8(candidate)
+            })
+        else { return false }
         remove(block & ~(1 << found - 1))
         // The halves that are not wanted stay free.
         for half in (order..<found).reversed() {

@@ -126,7 +126,9 @@ struct Supervisor: ~Copyable {
         } catch {
             // No memory or no process to be had: neither lasts.
             restartAt = policy.pause(after: .zero).map { .now + $0 + .milliseconds(50) }
-            if restartAt == nil { Diagnostics.report("cannot start another \(name): \(error); its connections are reset") }
+            if restartAt == nil {
+                Diagnostics.report("cannot start another \(name): \(error); its connections are reset")
+            }
             return false
         }
     }

@@ -15,7 +15,12 @@ struct LegDeskTests {
     func arrivals() throws {
         let loop = try makeLoop()
         var escrowed = 0
-        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in escrowed += 1; return EscrowKey(1) }, release: { _ in escrowed -= 1 }))
+        let desk = LegDesk(
+            on: loop,
+            escrow: .init(
+                hold: { _ in
+                    escrowed += 1; return EscrowKey(1)
+                }, release: { _ in escrowed -= 1 }))
         let application = try boundSocket()
         var arrived: [SocketAddress] = []
         let ticket = try desk.expect(expectation(try application.localAddress())) { arrived.append($0.application) }
@@ -37,7 +42,12 @@ struct LegDeskTests {
     func places() throws {
         let loop = try makeLoop()
         var escrowed = 0
-        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in escrowed += 1; return EscrowKey(1) }, release: { _ in escrowed -= 1 }))
+        let desk = LegDesk(
+            on: loop,
+            escrow: .init(
+                hold: { _ in
+                    escrowed += 1; return EscrowKey(1)
+                }, release: { _ in escrowed -= 1 }))
         let source = SocketAddress(host: .v4(0x7f00_0001), port: 4711)
         let first = try desk.expect(expectation(source)) { _ in }
         let second = try desk.expect(expectation(source)) { _ in }
