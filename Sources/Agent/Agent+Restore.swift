@@ -47,7 +47,7 @@ extension Agent {
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0).happened(.ended(.dropped)) }
+                main.post { handler.on($0).happened(.ended(.dropped, nil)) }
                 main.post { handler.on($0).happened(.finished) }
             }
         }

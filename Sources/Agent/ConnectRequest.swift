@@ -124,9 +124,19 @@ final class ConnectRequest {
             agent.countConnections(+1)
             schedule(.grace, after: ConnectRequest.grace)
         } catch {
+            cannotOpen(error)
+        }
+    }
+
+    /// Only a gateway that was found, not one that was named, may be passed by, and never without a word.
+    private func cannotOpen(_ error: any Error) {
+        stage = .over
+        if agent.options.gateway != nil {
+            agent.notices.warn("\(name) to \(destination): \(error)")
+            answer(.refused((error as? Errno ?? .noMemory).rawValue))
+        } else {
             agent.notices.warn("\(name) to \(destination): \(error); connected directly")
             answer(.direct)
-            stage = .over
         }
     }
 

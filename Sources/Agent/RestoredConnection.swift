@@ -18,6 +18,7 @@ final class RestoredConnection {
     let source: SocketAddress?
     private let agent: Agent
     private let destination: SocketAddress
+    private let gateway: SocketAddress
     private let application: LedgerIdentity.Application
     private var escrowKey: EscrowKey?
     private var tickets: [LegDesk.Ticket] = []
@@ -32,6 +33,7 @@ final class RestoredConnection {
         self.application = application
         program = application.program
         destination = identity.destination
+        gateway = identity.peer
         escrowKey = identity.leg.value == 0 ? nil : identity.leg
         let hadLeg = !stored.snapshot.flags.isDisjoint(with: [.legEstablished, .legClosed, .aborting])
         source = hadLeg || escrowKey != nil ? nil : application.source
@@ -97,9 +99,12 @@ final class RestoredConnection {
         case .opened: break
         case .linkFailed(let failure):
             agent.notices.explain("\(program) to \(destination): link lost: \(failure.explanation); resuming")
-        case .ended(let ending):
+        case .suspension(let change): agent.notice(change, of: "\(program) to \(destination)", through: "\(gateway)")
+        case .ended(let ending, let surrender):
             if ending.isFailure { agent.noteFailure(session.id) }
-            if let text = ending.explanation { agent.notices.warn("\(program) to \(destination): \(text)") }
+            if let text = ending.explanation(of: surrender) {
+                agent.notices.warn("\(program) to \(destination): \(text)")
+            }
         case .legClosed: releaseLeg()
         case .finished:
             stopWaiting()

@@ -47,6 +47,8 @@ extension SessionDriver {
             driver.held = held
             try driver.take(leg.take(), remains, escrowKey: snapshot.identity.leg.value)
             if snapshot.flags.contains(.legClosed) { owner.legClosed(driver) }
+            // It begins suspended, which is news.
+            owner.stateChanged(driver)
             driver.settle()
             return driver
         } catch {
