@@ -32,22 +32,22 @@ extension Agent {
         let (handoff, main, handler) = (Handoff(stored), loop.mailbox, LoopBound(connection, on: loop))
         let (place, program) = (connection.session.place, connection.program)
         let others = (options.gateway?.addresses ?? []).filter { $0 != snapshot.identity.peer }
-        let gateways = [snapshot.identity.peer] + others
+        let paths = linkPaths(to: [snapshot.identity.peer] + others)
         countConnections(+1)
-        place.mailbox.post { loop in
+        place.mailbox.post { [alarm, network = watch?.state] loop in
             guard var stored = handoff.take() else { return }
             let table = place.sessions.on(loop)
-            let owner = OpeningSession(table: table, journal: stored.journal.take()) { event in
+            let owner = OpeningSession(table: table, journal: stored.journal.take(), alarm: alarm) { event in
                 main.post { handler.on($0).happened(event) }
             }
             do throws(RestoreFailure) {
                 let driver = try SessionDriver.restore(
-                    snapshot, key: stored.key.take(), leg: stored.leg.take(), gateways: gateways,
-                    instance: snapshot.instance,
+                    snapshot, key: stored.key.take(), leg: stored.leg.take(), over: paths,
+                    network: network, instance: snapshot.instance,
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0).happened(.ended(.dropped, nil)) }
+                main.post { handler.on($0).happened(.ended(.dropped(.exhausted), nil)) }
                 main.post { handler.on($0).happened(.finished) }
             }
         }

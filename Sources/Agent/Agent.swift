@@ -18,7 +18,7 @@ final class Agent {
     let network: NetworkNamespace?
     /// Nil where the kernel does not tell of changes; links are then found broken by their silence.
     let watch: NetworkWatch?
-    private let alarm: NeighbourAlarm
+    let alarm: NeighbourAlarm
     var notices: Notices
     let groupedNotices: GroupedNotices
     private let ledger: SessionLedger

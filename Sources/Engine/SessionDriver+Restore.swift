@@ -17,11 +17,13 @@ extension SessionDriver {
     /// - Parameters:
     ///   - snapshot: what the slot says; of an opener, `opened` must be among its flags.
     ///   - leg: nil if there was none yet, or there is none any more. When this throws, it was reset.
-    ///   - gateways: of an opener, where to dial.
+    ///   - paths: of an opener, the ways to its acceptor, and its mode.
+    ///   - network: which sources of links are usable now; all of them, if that is not known.
     ///   - instance: the acceptor's.
     public static func restore(
-        _ snapshot: LedgerSnapshot, key: consuming ResumeKey?, leg: consuming TCPSocket?, gateways: [SocketAddress],
-        instance: UInt64, buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
+        _ snapshot: LedgerSnapshot, key: consuming ResumeKey?, leg: consuming TCPSocket?, over paths: LinkPaths?,
+        network: NetworkState? = nil, instance: UInt64, buffers: SessionBuffers, on loop: EventLoop,
+        owner: any SessionOwner
     ) throws(RestoreFailure) -> SessionDriver {
         var leg = leg
         do throws(RestoreFailure) {
@@ -29,19 +31,23 @@ extension SessionDriver {
             let outbound = try ring(snapshot, taken: remains.taken, buffers, loop)
             guard let id = SessionID(ledgerBytes: snapshot.identity.session) else { throw .inconsistent }
             let role: Role = snapshot.identity.role == .agent ? .opener : .acceptor
+            var configuration = buffers.configuration(
+                suspendLimit: .seconds(UInt64(snapshot.identity.suspendLimit)), seed: id.low)
+            if let paths {
+                configuration.mode = paths.mode
+                configuration.paths = paths.usable(in: network)
+            }
             let session = Session.restored(
                 SessionSnapshot(
                     id: id, role: role, instance: instance,
                     epoch: role == .opener ? snapshot.epochSent : snapshot.epochAccepted, taken: remains.taken,
                     ringBase: outbound.base, finTaken: remains.finTaken, delivered: remains.delivered,
                     finDelivered: remains.finDelivered, aborted: remains.isAborted ? 0 : nil),
-                buffers.configuration(
-                    suspendLimit: .seconds(UInt64(snapshot.identity.suspendLimit)), seed: id.low),
-                loop.now)
+                configuration, loop.now)
             // Positions in it are those of the session.
             let held = Ring(arena: loop.arena, base: remains.delivered, maximum: buffers.window)
             let driver = SessionDriver(
-                session: session, destination: snapshot.identity.destination, gateways: gateways, agreement: nil,
+                session: session, destination: snapshot.identity.destination, paths: paths, agreement: nil,
                 key: key, buffers, loop, owner)
             driver.outbound = outbound
             driver.held = held
