@@ -26,6 +26,9 @@ struct SimulateCommand: AsyncParsableCommand {
         transform: families)
     var family = Family.allCases
 
+    @Option(help: "With --seed: how many events to tell before what went wrong.")
+    var events = 40
+
     @Option(help: "Put a mistake into the driver, to see it found: \(Canary.allCases.map { $0.rawValue }).")
     var canary: Canary?
 
@@ -33,7 +36,7 @@ struct SimulateCommand: AsyncParsableCommand {
         do {
             if let seed {
                 var totals = Totals()
-                totals.add(try Simulation.run(seed: seed, canary: canary))
+                totals.add(try Simulation.run(seed: seed, canary: canary, events: events))
                 print(totals.line(after: .zero))
             } else {
                 try await runAll()

@@ -16,11 +16,15 @@ final class Endpoint {
     let role: Role
     let plan: Scenario.Application
     let startedAt: Instant
+    let configuration: SessionConfiguration
     var session: Session
+    var ledger = Ledger()
+    /// Its process dies at its next step but so many.
+    var fuse: Int?
     var key: ToyKey?
     var links: [LinkIO] = []
     /// Received bytes that the leg has not taken.
-    var held = ByteQueue()
+    var held = HeldBytes()
     var tickAt: Instant?
     var ending: Ending?
     var lingersUntil: Instant?
@@ -44,7 +48,8 @@ final class Endpoint {
     var hasFinished = false
     var hasAborted = false
     var abortedAt: Instant?
-    /// The process has yet to learn that its application has reset the leg.
+    /// The process has yet to read the end of its application's stream, or its reset.
+    var hasUnseenFin = false
     var hasUnseenReset = false
     var finGiven = false
     var sawEOF = false
@@ -53,9 +58,12 @@ final class Endpoint {
     var waitsForRoom = false
     var readIsScheduled = false
 
-    init(role: Role, plan: Scenario.Application, session: Session, _ now: Instant) {
+    init(
+        role: Role, plan: Scenario.Application, _ configuration: SessionConfiguration, session: Session, _ now: Instant
+    ) {
         self.role = role
         self.plan = plan
+        self.configuration = configuration
         self.session = session
         startedAt = now
         linklessSince = now

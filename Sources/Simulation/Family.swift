@@ -13,6 +13,16 @@ public enum Family: String, CaseIterable, Sendable {
     case expiry
     /// Processes that are stopped while connections break.
     case stopped
+    /// Processes that are killed, at one end and at both, and their successors.
+    case crash
+    /// Several paths: one link carries everything.
+    case failover
+    /// Several paths: each link carries everything.
+    case mirror
+    /// Several paths: each link carries a share.
+    case stripe
+    /// All of it together.
+    case mixed
 
     public init(seed: UInt64) {
         self = Family.allCases[Int(seed % UInt64(Family.allCases.count))]

@@ -26,7 +26,8 @@ extension World {
     /// Writes as much as the connection takes.
     func write(_ bytes: ArraySlice<UInt8>, to id: ConnectionID, by role: Role) -> Int {
         guard !connections[id].pipes[role.index].isShut else { return bytes.count }
-        let accepted = min(bytes.count, max(scenario.pipeCapacity - connections[id].pipes[role.index].inFlight, 0))
+        let accepted = min(bytes.count, room(on: id, from: role))
+        if accepted < bytes.count { connections[id].pipes[role.index].isFull = true }
         // What is cut takes what fits into the socket's buffer, and acknowledges nothing.
         var carried = connections[id].pipes[role.index].isCut ? 0 : accepted
         let budget = connections[id].pipes[role.index].budget
@@ -53,6 +54,12 @@ extension World {
         return accepted
     }
 
+    /// What the socket's buffer takes: it keeps bytes until they are acknowledged.
+    private func room(on id: ConnectionID, from role: Role) -> Int {
+        connections[id].pipes[role.index].counters.advance(now)
+        return max(scenario.pipeCapacity - connections[id].pipes[role.index].counters.unacknowledged, 0)
+    }
+
     /// When bytes that are written now arrive: behind the queue of a slow path, later by the jitter, and later still
     /// for each time that a packet of theirs is lost.
     private func due(_ count: Int, on id: ConnectionID, from role: Role) -> Instant {
@@ -61,6 +68,7 @@ extension World {
         var due = paths[path].departure(of: count, from: role, now) + plan.latency
         if plan.jitter > .zero { due = due + Interval(nanoseconds: random.next() % plan.jitter.nanoseconds) }
         guard plan.loss > 0, isFaulty else { return due }
+        disturb()
         var timeout = plan.latency * 3 + TransportCounters.slack
         var tries: UInt32 = 0
         while random.chance(plan.loss), tries < 10 {
@@ -74,12 +82,22 @@ extension World {
 
     // MARK: Arriving
 
-    /// Until when what `role` sends on a connection is kept back; nil for ever.
-    func clearTime(_ id: ConnectionID, from role: Role) -> Instant? {
+    /// Until when what `role` sends on a connection is kept back by the network; nil for ever.
+    private func clearTime(_ id: ConnectionID, from role: Role) -> Instant? {
         if connections[id].dialler == .attacker { return now }
         if connections[id].pipes[role.index].isForgotten { return nil }
         return max(
             connections[id].pipes[role.index].heldUntil, paths[connections[id].path].silentUntil[role.index])
+    }
+
+    /// Until when it does not arrive: a kernel without acknowledgements sends nothing new.
+    private func arrivalTime(_ id: ConnectionID, from role: Role) -> Instant? {
+        guard let clear = clearTime(id, from: role) else { return nil }
+        let back = clearTime(id, from: role.other)
+        if let back, back <= now { return clear }
+        connections[id].pipes[role.index].counters.advance(now)
+        guard connections[id].pipes[role.index].counters.isWaiting(now) else { return clear }
+        return back.map { max($0, clear) }
     }
 
     func arrive(_ id: ConnectionID, from role: Role) {
@@ -98,14 +116,13 @@ extension World {
             if !bytes.isEmpty, connections[id].isOpen[reader.index] {
                 handle(.received(id, at: reader, bytes))
             }
-            resumeWriting(id, by: role)
         }
     }
 
     /// Whether what arrives now really does; else it is put off to when it will, or for ever.
     private func passes(_ id: ConnectionID, from role: Role) -> Bool {
         let stall = connections[id].pipes[role.index].stall
-        guard let clear = clearTime(id, from: role) else {
+        guard let clear = arrivalTime(id, from: role) else {
             if stall == nil {
                 connections[id].pipes[role.index].stall = Pipe.Stall(since: now, resumesAt: now)
                 watchTimeout(id, role)
@@ -140,6 +157,7 @@ extension World {
         let clear = clearTime(id, from: role.other)
         let back = clear.map { $0 <= now ? now + latency : $0 + lag(now, $0) + latency }
         connections[id].pipes[role.index].counters.arrived(acknowledgedAt: back)
+        if let back, connections[id].pipes[role.index].isFull { schedule.add(.room(id, by: role), at: back) }
         if (back ?? now + World.userTimeout) - now >= World.userTimeout { watchTimeout(id, role) }
     }
 
@@ -154,9 +172,12 @@ extension World {
         handle(.end(id, at: role, .socket(110)))
     }
 
-    /// Room has come into a pipe.
-    private func resumeWriting(_ id: ConnectionID, by role: Role) {
-        guard connections[id].isOpen[role.index] else { return }
+    /// Room has come into a socket's buffer.
+    func resumeWriting(_ id: ConnectionID, by role: Role) {
+        guard connections[id].isOpen[role.index], connections[id].pipes[role.index].isFull,
+            room(on: id, from: role) > 0
+        else { return }
+        connections[id].pipes[role.index].isFull = false
         settle(role)
     }
 
@@ -191,6 +212,7 @@ extension World {
             // What is late arrives before that, or it would not arrive at all.
             let learns = min(max(now, connections[id].pipes[role.other.index].heldUntil) + delay, limit)
             schedule.add(.end(id, at: role, random.chance(0.5) ? .closed : .socket(104)), at: learns)
+            disturb(until: learns)
         }
         trace.note("connection \(id) is cut\(survivor.map { "; what the \($0) sends still arrives" } ?? "")")
         statistics.note(.cut)

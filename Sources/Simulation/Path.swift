@@ -9,6 +9,8 @@ struct Path {
     private(set) var silentUntil: [Instant]
     /// The opener has an address on it until nil; connections live no longer than their address.
     var address: Int? = 0
+    /// The opener has given it up.
+    var isRemoved = false
     /// The next address that it will have.
     var nextAddress = 1
 
@@ -35,4 +37,10 @@ struct Path {
 
     /// A round trip without a queue, at most.
     var roundTrip: Interval { (plan.latency + plan.jitter) * 2 }
+
+    /// A round trip behind as many bytes as that, each way.
+    func roundTrip(behind bytes: Int) -> Interval {
+        guard let rate = plan.rate else { return roundTrip }
+        return roundTrip + Interval(nanoseconds: 2 * UInt64(bytes) * 1_000_000_000 / rate)
+    }
 }

@@ -22,6 +22,8 @@ struct Pipe {
     var isForgotten = false
     /// The writer has shut it.
     var isShut = false
+    /// The writer waits for room.
+    var isFull = false
     /// The pipe is cut when it has carried this many more bytes.
     var budget: Int?
     /// What the writer's kernel knows of it.

@@ -12,6 +12,21 @@ extension Scenario {
         targetDelay = random.interval(upTo: family == .calm ? .seconds(1) : .seconds(3))
         targetRefuses = random.chance(0.02)
         paths = [Path(family, &random)]
+        switch family {
+        case .plain, .calm, .silence, .roam, .expiry, .stopped, .crash: break
+        case .failover: mode = .failover
+        case .mirror: mode = .mirror
+        case .stripe: mode = .stripe
+        case .mixed: mode = random.pick(LinkMode.allCases)
+        }
+        switch family {
+        case .plain, .silence, .roam, .expiry, .stopped, .crash: break
+        case .calm:
+            mode = random.pick(LinkMode.allCases)
+            for _ in 0..<random.pick([0, 0, 0, 1, 2]) { paths.append(Path(family, &random)) }
+        case .failover, .mirror, .stripe: for _ in 0..<random.pick([1, 1, 2]) { paths.append(Path(family, &random)) }
+        case .mixed: for _ in 0..<random.pick([0, 1, 2]) { paths.append(Path(family, &random)) }
+        }
         opener = Application(family, &random, scale: scale)
         acceptor = Application(family, &random, scale: scale)
         if opener.ending == .finishesAfterEOF, acceptor.ending == .finishesAfterEOF {
@@ -30,12 +45,12 @@ extension Scenario.Path {
             jitter = random.chance(0.5) ? random.interval(upTo: latency / 4) : .zero
             // 1 Mbit/s to 100 Mbit/s.
             rate = random.chance(0.5) ? random.pick([125_000, 125_000, 1_250_000, 12_500_000]) : nil
-        case .plain, .silence, .roam, .expiry, .stopped:
+        case .plain, .silence, .roam, .expiry, .stopped, .crash, .failover, .mirror, .stripe, .mixed:
             latency = random.interval(upTo: .milliseconds(random.chance(0.1) ? 1_000 : 100))
             jitter = random.chance(0.5) ? random.interval(upTo: .milliseconds(50)) : .zero
             rate = random.chance(0.1) ? random.pick([125_000, 1_250_000]) : nil
         }
-        if family == .silence { loss = random.chance(0.4) ? random.pick([0.01, 0.05, 0.3]) : 0 }
+        if family == .silence || family == .mixed { loss = random.chance(0.4) ? random.pick([0.01, 0.05, 0.3]) : 0 }
     }
 }
 
@@ -70,6 +85,24 @@ extension Scenario.Faults {
             self.init(plain: &random)
             weights = [(.stop, 5), (.cut, 3), (.stall, 1)] + (random.chance(0.3) ? [(.forgotten, 2)] : [])
             longestStop = random.pick([.seconds(1), .seconds(10), .seconds(90)])
+        case .crash:
+            self.init(plain: &random)
+            weights = [(.crash, 8), (.bothCrash, 2), (.cut, random.pick([0, 2, 6])), (.stall, 1)]
+            longestRestart = random.pick([.milliseconds(50), .milliseconds(300), .seconds(5)])
+        case .failover, .mirror, .stripe:
+            self.init(plain: &random)
+            healsAfter = random.interval(upTo: .seconds(60))
+            pause = random.interval(upTo: .seconds(5)) + .milliseconds(10)
+            weights = [
+                (.forgotten, 3), (.blackhole, 3), (.cut, 3), (.stall, 1), (.address, 1), (.pathRemoved, 2),
+                (.crash, random.pick([0, 0, 2])),
+            ]
+        case .mixed:
+            self.init(plain: &random)
+            healsAfter = random.interval(upTo: .seconds(90))
+            pause = random.interval(upTo: .seconds(5)) + .milliseconds(10)
+            weights = Fault.allCases.filter { $0 != .attack && random.chance(0.6) }.map { ($0, 1 + random.below(4)) }
+            longestOutage = random.pick([.seconds(5), .seconds(60)])
         }
     }
 
@@ -115,7 +148,9 @@ extension Scenario.Application {
         switch family {
         case .plain: break
         case .expiry: suspendLimit = random.pick([.seconds(1), .seconds(5), .seconds(30), .seconds(120), .hours(1)])
-        case .calm, .silence, .roam, .stopped:
+        case .crash, .failover, .mirror, .stripe:
+            if random.chance(0.1) { writePause = random.interval(upTo: .seconds(20)) }
+        case .calm, .silence, .roam, .stopped, .mixed:
             // Idle for a while, now and then; slow to read; not reading at all for a long time.
             if random.chance(0.3) { writePause = random.interval(upTo: .seconds(60)) }
             if random.chance(0.2) { readPause = random.interval(upTo: .seconds(20)) }

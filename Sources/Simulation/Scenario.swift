@@ -26,6 +26,7 @@ struct Scenario {
         var longestOutage = Interval.seconds(5)
         var longestSilence = Interval.seconds(20)
         var longestStop = Interval.seconds(5)
+        var longestRestart = Interval.milliseconds(300)
     }
 
     struct Path {
@@ -68,6 +69,7 @@ struct Scenario {
     var acceptor = Application()
     /// The opener has an address on each at the start.
     var paths = [Path()]
+    var mode = LinkMode.failover
     /// Most bytes that arrive at a time.
     var pieceSize = 1
     /// What a connection takes in one direction before it has arrived.
@@ -79,10 +81,5 @@ struct Scenario {
 
     /// Nothing happens that a session may take for a failure.
     var isCalm: Bool { family == .calm }
-    /// Connections may fall silent for good.
-    var hasSilence: Bool {
-        faults.weights.contains { [.forgotten, .blackhole, .address].contains($0.fault) && $0.weight > 0 }
-    }
-
     subscript(role: Role) -> Application { role == .opener ? opener : acceptor }
 }

@@ -6,6 +6,8 @@ enum Event {
     case arrival(ConnectionID, from: Role)
     /// A process reads what has arrived in its kernel.
     case received(ConnectionID, at: Role, [UInt8])
+    /// What `role` has written was acknowledged, and leaves room.
+    case room(ConnectionID, by: Role)
     /// The kernel at that end looks whether it has waited too long for an acknowledgement.
     case userTimeout(ConnectionID, at: Role)
     /// That end of a connection learns that the connection is over.
@@ -33,6 +35,8 @@ enum Event {
     case restarts(Role)
     /// The opener has an address on a path again.
     case addressed(path: Int)
+    /// The opener takes a path again.
+    case pathAdded(Int)
     /// The opener's process hears of its network.
     case noticed(NetworkNews)
     /// The faults end: from now on the session must come to its end.

@@ -7,13 +7,15 @@ import SessionProtocol
 public enum Simulation {
     /// One run.
     ///
-    /// - Parameter canary: a mistake in the driver that the run is meant to find.
+    /// - Parameters:
+    ///   - canary: a mistake in the driver that the run is meant to find.
     /// - Throws: what was found, from a second run of the same seed that keeps its events.
-    public static func run(seed: UInt64, canary: Canary? = nil) throws(Finding) -> RunReport {
-        let world = World(seed: seed, canary: canary, isTraced: false)
+    ///   - events: how many of the last events a finding has.
+    public static func run(seed: UInt64, canary: Canary? = nil, events: Int = 40) throws(Finding) -> RunReport {
+        let world = World(seed: seed, canary: canary)
         world.run()
         guard world.complaint == nil else {
-            let again = World(seed: seed, canary: canary, isTraced: true)
+            let again = World(seed: seed, canary: canary, events: events)
             again.run()
             throw Finding(
                 seed: seed, canary: canary, complaint: again.complaint ?? "the second run finds nothing",
@@ -30,6 +32,8 @@ public enum Simulation {
 public enum Canary: String, CaseIterable, Sendable {
     /// Acknowledges bytes when they have arrived, not when the leg has taken them.
     case acknowledgesEarly
+    /// Judges a link before it has read what has arrived on it.
+    case blamesUnread
     /// Throws away what the leg has not taken, when a link is lost.
     case losesHeldBytes
     /// Ends the application's stream when a link ends, as a plain relay does.

@@ -33,6 +33,9 @@ struct Statistics {
     var bytes: UInt64 = 0
     var joins: UInt64 = 0
     var dials: UInt64 = 0
+    var suspicions: UInt64 = 0
+    /// Bytes that came before those that precede them.
+    var early: UInt64 = 0
     /// By fault.
     var faults = [UInt64](repeating: 0, count: Fault.allCases.count)
 

@@ -2,17 +2,16 @@ import SessionProtocol
 
 /// The last events of a run, in words; kept only when a run is repeated for its finding.
 struct Trace {
-    static let length = 40
-
-    let isOn: Bool
+    /// How many of them are kept.
+    let length: Int
     var now = Instant(nanoseconds: 0)
     private(set) var lines: [String] = []
 
-    init(isOn: Bool) { self.isOn = isOn }
+    init(length: Int) { self.length = length }
 
     mutating func note(_ text: @autoclosure () -> String) {
-        guard isOn else { return }
-        if lines.count == Trace.length { lines.removeFirst() }
+        guard length > 0 else { return }
+        if lines.count == length { lines.removeFirst() }
         lines.append("\(Trace.padded(now.nanoseconds / 1_000)) µs  \(text())")
     }
 

@@ -35,6 +35,10 @@ struct TransportCounters {
     }
 
     var hasUnacknowledged: Bool { acknowledged < written }
+    var unacknowledged: Int { Int(written - acknowledged) }
+
+    /// Its retransmission timer has run out: it sends the same again, and nothing new.
+    func isWaiting(_ now: Instant) -> Bool { silence(now) > firstTimeout }
 
     mutating func sent(_ count: Int, _ now: Instant) {
         advance(now)
@@ -83,9 +87,11 @@ struct TransportCounters {
         retransmissions + (isChoked ? 0 : tries(in: silence(now)))
     }
 
+    private var firstTimeout: Interval { (roundTrip ?? .milliseconds(500)) * 2 + TransportCounters.slack }
+
     /// How often a kernel has sent again in that time: each timeout is double the last one, up to a limit.
     private func tries(in silence: Interval) -> UInt32 {
-        var timeout = min((roundTrip ?? .milliseconds(500)) * 2 + TransportCounters.slack, .seconds(120))
+        var timeout = firstTimeout
         var left = silence
         var count: UInt32 = 0
         while left > timeout, count < 1_000 {

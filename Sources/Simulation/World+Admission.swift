@@ -26,6 +26,8 @@ struct Admission {
     /// The answer to the OPEN that made the session, and to each repetition of it.
     var answer: (open: OpenMessage, frame: [UInt8])?
     var serverConnections = 0
+    /// The process that knew how the session has ended is dead.
+    var hasForgotten = false
 
     func index(of connection: ConnectionID) -> Int? { newcomers.firstIndex { $0.connection == connection } }
 }
@@ -89,6 +91,10 @@ extension World {
         forget(id, at: .acceptor)
     }
 
+    private var unknown: [UInt8] {
+        GoneMessage(reason: .unknown, instance: admission.instance, positions: nil).encoded
+    }
+
     // MARK: OPEN
 
     private func takeOpen(_ payload: [UInt8], on index: Int) {
@@ -104,6 +110,7 @@ extension World {
             guard answer.open == open else {
                 return say(RefusedMessage(code: .identifierInUse, text: "").encoded, to: id)
             }
+            if admission.hasForgotten { return say(unknown, to: id) }
             if let epitaph = acceptor?.session.epitaph { return say(epitaph.encoded, to: id) }
             _ = write(answer.frame[...], to: id, by: .acceptor)
         } else if let pending = admission.pending {
@@ -141,10 +148,11 @@ extension World {
         admission.answer = (pending.open, frame)
         overhear(frame, from: .acceptor)
         let first = waiting.first { $0.connection == pending.first }
+        let configuration = configuration(of: .acceptor)
         let session = Session.acceptor(
             pending.open.session, instance: admission.instance, opened: frame, link: first?.decoder,
-            configuration(of: .acceptor), now)
-        let endpoint = Endpoint(role: .acceptor, plan: scenario.acceptor, session: session, now)
+            configuration, now)
+        let endpoint = Endpoint(role: .acceptor, plan: scenario.acceptor, configuration, session: session, now)
         endpoint.key = key
         acceptor = endpoint
         trace.note("the target has accepted; link 0 is connection \(first?.connection ?? -1)")
@@ -173,9 +181,9 @@ extension World {
         } catch {
             return dismiss(newcomer.connection)
         }
-        guard let acceptor, let key = acceptor.key, attach.session == acceptor.session.id else {
-            let gone = GoneMessage(reason: .unknown, instance: admission.instance, positions: nil)
-            return say(gone.encoded, to: newcomer.connection)
+        guard let acceptor, let key = acceptor.key, attach.session == acceptor.session.id, !admission.hasForgotten
+        else {
+            return say(unknown, to: newcomer.connection)
         }
         if let epitaph = acceptor.session.epitaph { return say(epitaph.encoded, to: newcomer.connection) }
         guard let verified = attach.verified(by: key.proof(of: attach.transcript)) else {
@@ -187,6 +195,7 @@ extension World {
             trace.note("link \(claim.link) joins over connection \(newcomer.connection), epoch \(claim.epoch)")
             statistics.joins += 1
             admission.newcomers.remove(at: index)
+            acceptor.ledger.epoch = acceptor.session.highestEpoch
             acceptor.links.append(Endpoint.LinkIO(number: claim.link, connection: newcomer.connection))
             answer(claim) { acceptor.session.sendAttach($0, on: claim.link) }
         case .stale(let claim):
@@ -198,7 +207,7 @@ extension World {
     }
 
     private func answer(_ claim: AttachClaim, _ send: ([UInt8]) -> Void) {
-        guard let acceptor, let key = acceptor.key else { return }
+        guard let acceptor, let key = acceptor.key, !dies(acceptor) else { return }
         check(claim, by: acceptor)
         let frame = claim.unsealed
         let sealed = frame.sealed(with: key.proof(of: frame.transcript))

@@ -30,8 +30,8 @@ extension World {
                 endpoint.waitsForRoom = true
                 return
             }
-            endpoint.session.applicationWrote(count)
             endpoint.written += UInt64(count)
+            if !dies(endpoint) { endpoint.session.applicationWrote(count) }
         }
         if endpoint.written < UInt64(endpoint.plan.total) {
             schedule.add(.applicationWrites(role), at: now + pause(upTo: endpoint.plan.writePause))
@@ -42,14 +42,10 @@ extension World {
     }
 
     private func finish(_ endpoint: Endpoint) {
-        guard endpoint.session.takesApplicationBytes else { return }
-        guard isRunning(endpoint.role) else {
-            endpoint.waitsForRoom = true
-            return
-        }
+        guard !endpoint.hasFinished, endpoint.session.takesApplicationBytes else { return }
         trace.note("the \(endpoint.role)'s application has finished at \(endpoint.written)")
         endpoint.hasFinished = true
-        endpoint.session.applicationFinished()
+        endpoint.hasUnseenFin = true
     }
 
     func applicationReads(_ role: Role) {
@@ -98,6 +94,8 @@ extension World {
 
     /// Moves received bytes into the leg, as far as its buffer goes, and FIN behind them.
     func deliver(_ endpoint: Endpoint) {
+        // Behind a mistake, the session would be called with what it forbids.
+        guard isRunning(endpoint.role), complaint == nil else { return }
         guard endpoint.session.wantsDelivery, !endpoint.hasAborted else {
             endpoint.held.removeAll()
             return
@@ -112,15 +110,24 @@ extension World {
             endpoint.legTaken += UInt64(count)
             endpoint.buffered += count
             statistics.bytes += UInt64(count)
-            if canary != .acknowledgesEarly { endpoint.session.applicationTook(count, now) }
             scheduleRead(endpoint)
+            if dies(endpoint) { return }
+            if canary != .acknowledgesEarly { endpoint.session.applicationTook(count, now) }
         }
         if endpoint.session.finIsDue, endpoint.held.isEmpty, !endpoint.finGiven {
-            endpoint.finGiven = true
-            endpoint.legTaken += 1
+            endpoint.ledger.finDelivered = true
+            if dies(endpoint) { return }
+            giveFin(endpoint)
+            if dies(endpoint) { return }
             endpoint.session.applicationTookFin(now)
-            scheduleRead(endpoint)
         }
+    }
+
+    /// Shuts the leg's writing side.
+    func giveFin(_ endpoint: Endpoint) {
+        endpoint.finGiven = true
+        endpoint.legTaken += 1
+        scheduleRead(endpoint)
     }
 
     func scheduleRead(_ endpoint: Endpoint) {

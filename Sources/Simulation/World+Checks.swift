@@ -120,7 +120,8 @@ extension World {
             case .gone(.ending): dropped[endpoint.role.other.index]
             case .gone(.expired): peer?.ending == .expired || peer?.ending == .unconfirmed
             case .gone(.aborted): peer?.hasAborted ?? false
-            // In this model nobody forgets, nobody is short of anything, and the keys are right.
+            case .gone(.unknown): admission.hasForgotten
+            // In this model nobody else forgets, nobody is short of anything, and the keys are right.
             case .gone: false
             case .expired: true
             case .unconfirmed: endpoint.role == .acceptor && endpoint.session.reconnects == 0

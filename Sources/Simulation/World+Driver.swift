@@ -6,15 +6,15 @@ extension World {
 
     func take(_ bytes: [UInt8], on id: ConnectionID, at endpoint: Endpoint) {
         var cursor = 0
-        while let index = endpoint.link(over: id) {
+        while let index = endpoint.link(over: id), !dies(endpoint) {
             let number = endpoint.links[index].number
             switch endpoint.session.receive(on: number, bytes.span.bytes, &cursor, now) {
             case .needMore: return settle(endpoint.role)
             case .data(let range):
-                endpoint.held.append(bytes[range])
+                hold(bytes[range], at: endpoint)
                 if canary == .acknowledgesEarly { endpoint.session.applicationTook(range.count, now) }
                 deliver(endpoint)
-            case .early: complain("bytes that came early, on one link at a time")
+            case .early(let position, let range): hold(bytes[range], early: position, at: endpoint)
             case .opened(let answer):
                 let key = ToyKey(
                     secret: secret, openerShare: openMessage.keyShare, acceptorShare: answer.keyShare)
@@ -47,6 +47,25 @@ extension World {
             }
         }
         settle(endpoint.role)
+    }
+
+    /// Keeps the next bytes until the leg takes them, and what came early and follows them.
+    private func hold(_ bytes: ArraySlice<UInt8>, at endpoint: Endpoint) {
+        let start = endpoint.legTaken + UInt64(endpoint.held.count)
+        endpoint.held.append(bytes)
+        let end = endpoint.held.join(at: start + UInt64(bytes.count))
+        if end != endpoint.session.receivedBytes {
+            complain("the \(endpoint.role) holds bytes up to \(end), and says \(endpoint.session.receivedBytes)")
+        }
+    }
+
+    private func hold(_ bytes: ArraySlice<UInt8>, early position: Position, at endpoint: Endpoint) {
+        statistics.early += UInt64(bytes.count)
+        trace.note("the \(endpoint.role) has \(bytes.count) bytes at \(position) early")
+        if position <= endpoint.session.receivedPosition || position + UInt64(bytes.count) > endpoint.promised {
+            complain("the \(endpoint.role) holds \(bytes.count) bytes at \(position), early, of \(endpoint.promised)")
+        }
+        endpoint.held.store(bytes, at: position)
     }
 
     private func rejoin(_ attach: Verified<AttachClaim>, on index: Int, of endpoint: Endpoint) {
@@ -88,14 +107,12 @@ extension World {
 
     func settle(_ role: Role) {
         guard let endpoint = endpoint(role), isRunning(role) else { return }
-        if endpoint.hasUnseenReset {
-            endpoint.hasUnseenReset = false
-            endpoint.session.applicationReset(code: 0, now)
-        }
+        readEnd(endpoint)
         repeat {
-            while let effect = endpoint.session.nextEffect() { perform(effect, endpoint) }
+            while isRunning(role), let effect = endpoint.session.nextEffect() { perform(effect, endpoint) }
             deliver(endpoint)
             for index in endpoint.links.indices.reversed() { flush(index, endpoint) }
+            guard isRunning(role) else { return }
         } while endpoint.session.hasEffects
         if endpoint.waitsForRoom, roomInRing(endpoint) > 0 {
             endpoint.waitsForRoom = false
@@ -106,16 +123,31 @@ extension World {
         armTick(endpoint)
     }
 
+    /// What the leg says behind the last byte that was taken.
+    private func readEnd(_ endpoint: Endpoint) {
+        if endpoint.hasUnseenFin, !dies(endpoint) {
+            endpoint.hasUnseenFin = false
+            endpoint.ledger.finTaken = true
+            if dies(endpoint) { return }
+            endpoint.session.applicationFinished()
+        }
+        if endpoint.hasUnseenReset, !dies(endpoint) {
+            endpoint.hasUnseenReset = false
+            endpoint.ledger.resetSeen = true
+            if dies(endpoint) { return }
+            endpoint.session.applicationReset(code: 0, now)
+        }
+    }
+
     private func perform(_ effect: Effect, _ endpoint: Endpoint) {
+        if dies(endpoint) { return }
         trace.note("the \(endpoint.role)'s session asks: \(effect)")
         switch effect {
-        case .dial(let number, _): dial(number, on: 0)
-        case .examine(let number):
-            // A transport that is never idle: it has nothing to say.
-            let vitals = LinkVitals(
-                acknowledged: 0, hasUnacknowledged: false, retransmissions: 0, roundTrip: nil)
-            endpoint.session.linkExamined(number, vitals, now)
-        case .suspected: break
+        case .dial(let number, let path): dial(number, on: Int(path.value))
+        case .examine(let number): examine(number, of: endpoint)
+        case .suspected(let number):
+            statistics.suspicions += 1
+            if mayNotBlame { complain("link \(number) is suspect though nothing is wrong") }
         case .attach(let number):
             if let claim = endpoint.session.attachClaim(on: number) { seal(claim, on: number, of: endpoint) }
         case .close(let number): remove(number, of: endpoint)
@@ -126,11 +158,37 @@ extension World {
 
     private func seal(_ claim: AttachClaim, on number: LinkNumber, of endpoint: Endpoint) {
         guard let key = endpoint.key else { return complain("a claim before there is a key") }
+        endpoint.ledger.epoch = endpoint.session.highestEpoch
+        if dies(endpoint) { return }
         check(claim, by: endpoint)
         let frame = claim.unsealed
         let sealed = frame.sealed(with: key.proof(of: frame.transcript))
         overhear(sealed, from: endpoint.role)
         endpoint.session.sendAttach(sealed, on: number)
+    }
+
+    /// Reads what has arrived on a link, so that a process that had no time to does not blame the link; then its
+    /// transport's counters.
+    private func examine(_ number: LinkNumber, of endpoint: Endpoint) {
+        guard let id = endpoint.links.first(where: { $0.number == number })?.connection else {
+            return complain("a link without a connection is to be examined")
+        }
+        if canary != .blamesUnread { readUnread(id, at: endpoint.role) }
+        guard endpoint.link(over: id) != nil else { return }
+        let pipe = connections[id].pipes[endpoint.role.index]
+        var counters = pipe.counters
+        counters.advance(now)
+        connections[id].pipes[endpoint.role.index].counters = counters
+        let vitals = LinkVitals(
+            acknowledged: counters.acknowledged, hasUnacknowledged: counters.hasUnacknowledged,
+            retransmissions: counters.retransmissions(now, isChoked: pipe.choked > 0), roundTrip: counters.roundTrip)
+        trace.note("the \(endpoint.role) examines link \(number): \(vitals)")
+        endpoint.session.linkExamined(number, vitals, now)
+    }
+
+    /// Nothing is wrong with the network, and the acceptor's process has had time to answer.
+    private var mayNotBlame: Bool {
+        scenario.isCalm && isRunning(.acceptor) && now - lastContinued > .seconds(3) + paths[0].roundTrip * 6
     }
 
     private func armTick(_ endpoint: Endpoint) {
@@ -161,29 +219,34 @@ extension World {
             number: number, path: index, address: paths[index].address, incarnation: incarnations[Role.opener.index],
             startedAt: now)
         statistics.dials += 1
-        if scenario.isCalm, statistics.dials > paths.count { complain("a link is dialled though nothing is wrong") }
+        let rivals = opener.links.filter { opener.session.path(of: $0.number)?.value == UInt8(index) }
+        if mayNotBlame, rivals.contains(where: { ["joined", "current"].contains(opener.session.linkState($0.number)) })
+        {
+            complain("a link is dialled though nothing is wrong")
+        }
         guard dial.address != nil else { return schedule.add(.dialed(dial, .refused), at: now) }
         var outcome = DialOutcome.gateway
+        var left = now
         if isFaulty {
             if now < outageUntil || random.chance(scenario.faults.dialFailures) {
-                // A path that is down refuses, or says nothing until the session gives the dial up by itself.
-                if random.chance(0.3) { return }
-                outcome = .refused
+                // A path that is down refuses, or loses what is sent.
+                disturb()
+                if random.chance(0.7) { outcome = .refused } else { left = max(now, outageUntil) + World.synInterval }
             } else if random.chance(scenario.faults.impostors) {
+                // It may keep its caller waiting.
+                disturb(until: now + .seconds(12))
                 outcome = .impostor
+            } else if random.chance(paths[index].plan.loss) {
+                left = now + World.synInterval
             }
         }
         let plan = paths[index].plan
-        var left = now
-        // What is lost is sent again each second, and given up by the session long before TCP does.
-        for _ in 0..<10 {
-            let isLost = isFaulty && random.chance(plan.loss)
-            if !isLost, paths[index].silentUntil.allSatisfy({ $0 <= left }) { break }
-            left = left + .seconds(1)
-        }
         let jitter = Interval(nanoseconds: random.next() % (2 * plan.jitter.nanoseconds + 1))
         schedule.add(.dialed(dial, outcome), at: left + plan.latency * 2 + jitter)
     }
+
+    /// How often a SYN without an answer is sent again.
+    private static let synInterval = Interval.seconds(1)
 
     func dialed(_ dial: Dial, _ outcome: DialOutcome) {
         let number = dial.number
@@ -191,13 +254,17 @@ extension World {
         switch outcome {
         case .refused: opener.session.linkLost(number, .socket(111), now)
         case .gateway, .impostor:
-            // An address that is gone, or a path that has fallen silent meanwhile, brings no answer.
-            guard dial.address == paths[dial.path].address, paths[dial.path].isClear(now) else { return }
+            // An address that is gone brings no answer any more; a silent path brings one when it is not silent again.
+            guard dial.address == paths[dial.path].address else { return }
+            guard paths[dial.path].isClear(now), now >= outageUntil else {
+                return schedule.add(.dialed(dial, outcome), at: now + World.synInterval)
+            }
             let id = connect(.opener(number), outcome == .gateway ? .gateway : .impostor, path: dial.path)
             trace.note("link \(number) is connection \(id) to the \(outcome), on path \(dial.path)")
             opener.links.append(Endpoint.LinkIO(number: number, connection: id))
             if outcome == .gateway { handle(.accepted(id)) }
-            opener.session.linkConnected(number, roundTrip: nil, now)
+            let roundTrip = random.chance(0.9) ? paths[dial.path].plan.latency * 2 : nil
+            opener.session.linkConnected(number, roundTrip: roundTrip, now)
         }
         settle(.opener)
     }
@@ -205,7 +272,7 @@ extension World {
     /// Gives the connection what the session has for the link, as far as it takes it.
     private func flush(_ first: Int, _ endpoint: Endpoint) {
         let (number, id) = (endpoint.links[first].number, endpoint.links[first].connection)
-        while let index = endpoint.link(over: id) {
+        while isRunning(endpoint.role), let index = endpoint.link(over: id) {
             if !endpoint.links[index].output.isEmpty {
                 let count = write(endpoint.links[index].output.content, to: id, by: endpoint.role)
                 endpoint.links[index].output.removeFirst(count)
@@ -219,6 +286,7 @@ extension World {
             let frame = endpoint.session.nextFrame(on: number, now, maximumData: endpoint.plan.maximumData)
             switch frame {
             case nil: return
+            case _? where dies(endpoint): return
             case .end: endpoint.links[index].isEnding = true
             case .handshake(let bytes): endpoint.links[index].output.append(bytes)
             case .header(let header):

@@ -29,6 +29,7 @@ extension World {
             guard let id = liveConnection() else { return }
             trace.note("connection \(id) stalls")
             statistics.note(.stall)
+            disturb(until: now + .seconds(3))
             hold(id, from: .opener)
             hold(id, from: .acceptor)
         case .outage:
@@ -36,18 +37,25 @@ extension World {
             outageUntil = until(scenario.faults.longestOutage)
             trace.note("no path until \(outageUntil.nanoseconds) ns")
             statistics.note(.outage)
+            disturb(until: outageUntil)
             for id in liveConnections { cut(id) }
         case .forgotten:
             guard let id = liveConnection() else { return }
             let directions = directions()
             trace.note("connection \(id) is forgotten: nothing arrives from \(directions)")
             statistics.note(.forgotten)
+            disturb()
             forgetSilently(id, directions)
         case .blackhole: silence(random.below(paths.count))
         case .address: loseAddress(random.below(paths.count))
         case .stop where !scenario.isCalm || hasSettled:
             stop(random.pick([.opener, .acceptor]), until: until(scenario.faults.longestStop))
-        case .stop, .crash, .bothCrash, .pathRemoved, .attack: break
+        case .crash: light(random.pick([.opener, .acceptor]), steps: random.below(30))
+        case .bothCrash:
+            light(.opener, steps: random.below(10))
+            light(.acceptor, steps: random.below(10))
+        case .pathRemoved: removePath(random.below(paths.count))
+        case .stop, .attack: break
         }
     }
 
@@ -80,12 +88,16 @@ extension World {
         let directions = directions()
         trace.note("path \(path) brings nothing from \(directions) until \(end.nanoseconds) ns")
         statistics.note(.blackhole)
+        disturb(until: end)
         for role in directions { paths[path].silence(from: role, until: end) }
     }
 
     func heal() {
         trace.note("the faults end")
+        disturb()
         isFaulty = false
+        opener.fuse = nil
+        acceptor?.fuse = nil
         outageUntil = now
         for id in connections.indices {
             connections[id].pipes[0].budget = nil
@@ -99,24 +111,50 @@ extension World {
         guard paths[path].address != nil else { return }
         trace.note("the address on path \(path) is gone")
         statistics.note(.address)
+        let back = until(scenario.faults.longestOutage)
+        disturb(until: back)
         paths[path].address = nil
         for id in connections.indices where connections[id].path == path && connections[id].dialler != .attacker {
             if connections[id].isOpen.contains(true) { forgetSilently(id, [.opener, .acceptor]) }
         }
         handle(.noticed(.lost(path: path)))
-        schedule.add(.addressed(path: path), at: until(scenario.faults.longestOutage))
+        schedule.add(.addressed(path: path), at: back)
     }
 
     func addressed(_ path: Int) {
         paths[path].address = paths[path].nextAddress
         paths[path].nextAddress += 1
+        disturb()
         trace.note("path \(path) has address \(paths[path].nextAddress - 1)")
         handle(.noticed(.changed))
     }
 
+    private func removePath(_ path: Int) {
+        guard isRunning(.opener), !paths[path].isRemoved else { return }
+        trace.note("path \(path) is given up")
+        statistics.note(.pathRemoved)
+        paths[path].isRemoved = true
+        let back = until(scenario.faults.longestOutage)
+        disturb(until: back)
+        opener.session.removePath(PathID(UInt8(path)), now)
+        schedule.add(.pathAdded(path), at: back)
+        settle(.opener)
+    }
+
+    func addPath(_ path: Int) {
+        trace.note("path \(path) is taken again")
+        paths[path].isRemoved = false
+        disturb()
+        opener.session.addPath(PathID(UInt8(path)), now)
+        settle(.opener)
+    }
+
     func noticed(_ news: NetworkNews) {
         switch news {
-        case .lost: break
+        case .lost(let path):
+            for link in opener.links where opener.session.path(of: link.number)?.value == UInt8(path) {
+                opener.session.suspect(link.number, now)
+            }
         case .changed: opener.session.networkChanged(now)
         }
         settle(.opener)

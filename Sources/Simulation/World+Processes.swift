@@ -25,10 +25,10 @@ extension World {
     private func process(for event: Event) -> Role? {
         switch event {
         case .received(let id, let role, _), .end(let id, let role, _): isServed(id, at: role) ? nil : role
-        case .dialed, .noticed: .opener
+        case .dialed, .noticed, .pathAdded: .opener
         case .tick(let role), .drop(let role): role
         case .targetAnswers, .admissionOver, .accepted: .acceptor
-        case .arrival, .userTimeout, .applicationWrites, .applicationReads, .applicationAborts, .fault, .attack,
+        case .arrival, .room, .userTimeout, .applicationWrites, .applicationReads, .applicationAborts, .fault, .attack,
             .continues, .restarts, .addressed, .heal:
             nil
         }
@@ -44,11 +44,12 @@ extension World {
         return true
     }
 
-    private func resume(_ role: Role) {
+    func resume(_ role: Role) {
         processes[role.index] = .running
-        let waiting = postponed[role.index]
-        postponed[role.index] = []
-        for event in waiting {
+        disturb()
+        if role == .acceptor { lastContinued = now }
+        while isRunning(role), let event = postponed[role.index].first {
+            postponed[role.index].removeFirst()
             if case .received(let id, _, let bytes) = event { connections[id].unread[role.index] -= bytes.count }
             handle(event)
         }
@@ -61,6 +62,18 @@ extension World {
         settle(role)
     }
 
+    /// Reads what waits in the kernel for a process that has just gone on.
+    func readUnread(_ wanted: ConnectionID, at role: Role) {
+        while true {
+            let index = postponed[role.index].firstIndex {
+                if case .received(wanted, role, _) = $0 { true } else { false }
+            }
+            guard let index, case .received(_, _, let bytes) = postponed[role.index].remove(at: index) else { return }
+            connections[wanted].unread[role.index] -= bytes.count
+            received(bytes, on: wanted, at: role)
+        }
+    }
+
     // MARK: Stopped
 
     func stop(_ role: Role, until end: Instant) {
@@ -68,6 +81,7 @@ extension World {
         trace.note("the \(role)'s process is stopped")
         statistics.note(.stop)
         processes[role.index] = .stopped
+        disturb(until: end)
         schedule.add(.continues(role), at: end)
     }
 

@@ -14,10 +14,14 @@ final class World {
     var paths: [Path]
     /// By role.
     var processes = [ProcessState.running, .running]
+    /// When the acceptor's process last went on.
+    var lastContinued = Instant(nanoseconds: 0)
     /// By role: what waits for its process to run again.
     var postponed: [[Event]] = [[], []]
     /// By role: how often its process has been succeeded.
     var incarnations = [0, 0]
+    /// Processes that have died in this step, and whose kernel has yet to clean up.
+    var corpses: [Role] = []
     /// No dial succeeds before.
     var outageUntil = Instant(nanoseconds: 0)
     var isFaulty = true
@@ -34,36 +38,37 @@ final class World {
     var overheard: [[[UInt8]]] = [[], []]
     var dropped = [false, false]
 
-    /// Something has moved, last at this time.
-    private var lastProgress = Instant(nanoseconds: 0)
-    private var progress: UInt64 = 0
+    /// By the role of the writer.
+    var watches = [Watch(), Watch()]
+    /// Since then nothing disturbs a session.
+    var quietSince = Instant(nanoseconds: 0)
+    /// On any path, behind a full queue.
+    let longestRoundTrip: Interval
     private(set) var complaint: String?
 
-    /// Applications are quick; what does not move for this long, and some round trips, waits for a timer that it should
-    /// not need.
-    let stallLimit: Interval
-    /// After the faults: every end knows of every broken connection, and every dial and handshake has had its limit.
-    let settlingTime: Interval
     static let eventLimit = 2_000_000
+    /// So many events without any time between them are a loop.
+    static let instantLimit = 20_000
+    private var eventsOfThisInstant = 0
 
-    init(seed: UInt64, canary: Canary?, isTraced: Bool) {
+    init(seed: UInt64, canary: Canary?, events: Int = 0) {
         var random = SplitMix(state: seed)
         let scenario = Scenario(Family(seed: seed), &random)
         secret = random.next()
         openMessage = World.open(&random)
-        let configuration = World.configuration(scenario.opener, &random)
+        var configuration = World.configuration(scenario.opener, &random)
+        configuration.mode = scenario.mode
+        configuration.paths = scenario.paths.indices.map { PathID(UInt8($0)) }
         opener = Endpoint(
-            role: .opener, plan: scenario.opener, session: .opener(openMessage, configuration, now), now)
+            role: .opener, plan: scenario.opener, configuration, session: .opener(openMessage, configuration, now), now)
         admission = Admission(instance: random.next())
         paths = scenario.paths.map { Path($0, Instant(nanoseconds: 0)) }
         self.scenario = scenario
         healsAt = Instant(nanoseconds: 0) + scenario.faults.healsAfter
         self.canary = canary
         self.random = random
-        let roundTrip = paths.map { $0.roundTrip }.max() ?? .zero
-        stallLimit = .seconds(3) + roundTrip * 6
-        settlingTime = .seconds(25) + roundTrip * 6 + (scenario.hasSilence ? World.keepaliveLimit : .zero)
-        trace = Trace(isOn: isTraced)
+        longestRoundTrip = paths.map { $0.roundTrip(behind: scenario.pipeCapacity) }.max() ?? .zero
+        trace = Trace(length: events)
     }
 
     private static func open(_ random: inout SplitMix) -> OpenMessage {
@@ -100,18 +105,24 @@ final class World {
         if let after = scenario.opener.dropsAfter { schedule.add(.drop(.opener), at: now + after) }
         settle(.opener)
         let limits = [scenario.opener.suspendLimit, scenario.acceptor.suspendLimit].max() ?? .zero
-        let deadline = healsAt + settlingTime + limits + .seconds(120)
+        let deadline = healsAt + limits + .seconds(120)
         while complaint == nil, !isDone, let (time, event) = schedule.next() {
+            eventsOfThisInstant = time == now ? eventsOfThisInstant + 1 : 0
+            if eventsOfThisInstant > World.instantLimit { complain("time stands still: \(state)") }
             now = time
             trace.now = time
             statistics.events += 1
             handle(event)
+            bury()
             watchProgress()
             if now > deadline { complain("the run does not end: \(state)") }
             if statistics.events > World.eventLimit { complain("too many events: \(state)") }
         }
         if complaint == nil, !isDone { complain("nothing happens any more: \(state)") }
         if complaint == nil { checkEndings() }
+        if scenario.isCalm, paths.count == 1, lastContinued == Instant(nanoseconds: 0), opener.session.reconnects > 0 {
+            complain("a link is replaced though nothing is wrong")
+        }
         statistics.time = now - Instant(nanoseconds: 0)
     }
 
@@ -119,7 +130,7 @@ final class World {
         opener.isDone && admission.pending == nil && acceptor?.isDone ?? true
     }
 
-    private var state: String {
+    var state: String {
         func describe(_ endpoint: Endpoint?) -> String {
             guard let endpoint else { return "none" }
             return "\(endpoint.session.state) sent \(endpoint.session.acknowledged)/\(endpoint.session.taken) "
@@ -134,6 +145,7 @@ final class World {
         switch event {
         case .arrival(let id, let role): arrive(id, from: role)
         case .received(let id, let role, let bytes): received(bytes, on: id, at: role)
+        case .room(let id, let role): resumeWriting(id, by: role)
         case .userTimeout(let id, let role): userTimeout(id, at: role)
         case .end(let id, let role, let failure): end(id, at: role, failure)
         case .dialed(let dial, let outcome): dialed(dial, outcome)
@@ -148,49 +160,11 @@ final class World {
         case .fault: strike()
         case .attack: attack()
         case .continues(let role): continues(role)
-        case .restarts: break
+        case .restarts(let role): restarts(role)
         case .addressed(let path): addressed(path)
         case .noticed(let news): noticed(news)
+        case .pathAdded(let path): addPath(path)
         case .heal: heal()
         }
-    }
-
-    /// While a link is whole, and at the latest when the faults are over, whatever the applications still wait for must
-    /// come nearer all the time.
-    private func watchProgress() {
-        guard let acceptor else { return }
-        let sum = progress(of: opener) &+ progress(of: acceptor)
-        if sum != progress || (now < healsAt + settlingTime && !hasWholeLink(acceptor)) || !isAwaited(acceptor) {
-            progress = sum
-            lastProgress = now
-        }
-        if now - lastProgress > stallLimit { complain("nothing moves since \(lastProgress.nanoseconds) ns: \(state)") }
-    }
-
-    /// Bytes are under way to an application that would take them.
-    private func isAwaited(_ acceptor: Endpoint) -> Bool {
-        func awaits(_ reader: Endpoint, _ writer: Endpoint) -> Bool {
-            writer.session.undelivered > 0 && !reader.applicationIsDone && reader.buffered < reader.plan.legCapacity
-        }
-        return awaits(opener, acceptor) || awaits(acceptor, opener)
-    }
-
-    /// A sum that changes whenever something has come nearer to its end.
-    private func progress(of endpoint: Endpoint) -> UInt64 {
-        endpoint.session.taken &+ endpoint.session.acknowledged &+ endpoint.session.delivered &+ endpoint.consumed
-            &+ UInt64(endpoint.links.first { endpoint.session.isCurrent($0.number) }?.connection ?? 0) << 32
-            &+ (endpoint.ending == nil ? 0 : 1 << 50)
-    }
-
-    /// The opener's current link has joined at the acceptor, and nothing keeps back what is written to it.
-    private func hasWholeLink(_ acceptor: Endpoint) -> Bool {
-        guard let id = opener.links.first(where: { opener.session.isCurrent($0.number) })?.connection,
-            acceptor.link(over: id) != nil
-        else { return false }
-        let isLate = connections[id].pipes.contains {
-            max($0.lastArrival, $0.heldUntil) > now || $0.isForgotten || $0.stall != nil
-        }
-        return !connections[id].isCut && !connections[id].isOpen.contains(false) && !isLate
-            && paths[connections[id].path].isClear(now) && isRunning(.opener) && isRunning(.acceptor)
     }
 }
