@@ -11,6 +11,7 @@ struct Connection {
     let listener: Listener
     /// Index of the path that it takes.
     let path: Int
+    let startedAt: Instant
     /// By the role of the writer.
     var pipes: [Pipe]
     /// By role: that end has not been closed by its owner.
@@ -26,6 +27,7 @@ struct Connection {
         self.dialler = dialler
         self.listener = listener
         self.path = path
+        startedAt = now
         pipes = [Pipe(now), Pipe(now)]
     }
 }

@@ -68,7 +68,7 @@ extension World {
         var due = paths[path].departure(of: count, from: role, now) + plan.latency
         if plan.jitter > .zero { due = due + Interval(nanoseconds: random.next() % plan.jitter.nanoseconds) }
         guard plan.loss > 0, isFaulty else { return due }
-        disturb()
+        disturb(path)
         var timeout = plan.latency * 3 + TransportCounters.slack
         var tries: UInt32 = 0
         while random.chance(plan.loss), tries < 10 {
@@ -212,7 +212,7 @@ extension World {
             // What is late arrives before that, or it would not arrive at all.
             let learns = min(max(now, connections[id].pipes[role.other.index].heldUntil) + delay, limit)
             schedule.add(.end(id, at: role, random.chance(0.5) ? .closed : .socket(104)), at: learns)
-            disturb(until: learns)
+            disturb(connections[id].path, until: learns)
         }
         trace.note("connection \(id) is cut\(survivor.map { "; what the \($0) sends still arrives" } ?? "")")
         statistics.note(.cut)

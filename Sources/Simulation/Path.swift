@@ -11,12 +11,17 @@ struct Path {
     var address: Int? = 0
     /// The opener has given it up.
     var isRemoved = false
+    /// By the role of the writer: bytes of the session.
+    var carried: [UInt64] = [0, 0]
+    /// Since then nothing disturbs what goes over it.
+    var quietSince: Instant
     /// The next address that it will have.
     var nextAddress = 1
 
     init(_ plan: Scenario.Path, _ now: Instant) {
         self.plan = plan
         busyUntil = [now, now]
+        quietSince = now
         silentUntil = [now, now]
     }
 

@@ -23,7 +23,8 @@ extension Scenario {
         case .plain, .silence, .roam, .expiry, .stopped, .crash: break
         case .calm:
             mode = random.pick(LinkMode.allCases)
-            for _ in 0..<random.pick([0, 0, 0, 1, 2]) { paths.append(Path(family, &random)) }
+            let isEqual = random.chance(0.5)
+            for _ in 0..<random.pick([0, 0, 0, 1, 2]) { paths.append(isEqual ? paths[0] : Path(family, &random)) }
         case .failover, .mirror, .stripe: for _ in 0..<random.pick([1, 1, 2]) { paths.append(Path(family, &random)) }
         case .mixed: for _ in 0..<random.pick([0, 1, 2]) { paths.append(Path(family, &random)) }
         }

@@ -61,6 +61,13 @@ struct Scenario {
         var dropsAfter: Interval?
         var maximumWindow: UInt64 = 0
         var maximumData = Wire.maximumData
+
+        /// It never keeps the network waiting for long.
+        var isFast: Bool {
+            let buffers = min(ringCapacity, legCapacity, Int(maximumWindow))
+            return ending != .aborts && dropsAfter == nil && readPause == .zero && readsAfter == .zero
+                && writePause == .zero && writeSize >= 32_768 && readSize >= 32_768 && buffers >= 131_072
+        }
     }
 
     let family: Family
@@ -78,6 +85,13 @@ struct Scenario {
     var receiveBuffer = 1
     var targetDelay = Interval.zero
     var targetRefuses = false
+
+    /// Several equal paths whose rate is what limits a stripe, and enough bytes to see it.
+    var sharesPaths: Bool {
+        isCalm && mode == .stripe && paths.count > 1 && faults.weights.isEmpty && paths[0].rate != nil
+            && pipeCapacity <= Scenario.sharedTotal / 8 && opener.isFast && acceptor.isFast
+    }
+    static let sharedTotal = 200_000
 
     /// Nothing happens that a session may take for a failure.
     var isCalm: Bool { family == .calm }

@@ -69,7 +69,7 @@ extension World {
         default: break
         }
         _ = write(answer[...], to: id, by: .acceptor)
-        // One that relays OPENED and then keeps silent while its kernel acknowledges is a matter for liveness detection.
-        schedule.add(.end(id, at: .acceptor, .closed), at: now + random.interval(upTo: .seconds(12)))
+        // It may have relayed OPENED or ATTACHED, and keep silent then while its kernel acknowledges.
+        schedule.add(.end(id, at: .acceptor, .closed), at: now + random.interval(upTo: .seconds(100)))
     }
 }

@@ -104,12 +104,27 @@ extension World {
     /// Every ending has a cause, and the two fit together.
     func checkEndings() {
         if case .refused? = opener.ending, !scenario.targetRefuses { complain("refused without a reason") }
+        if scenario.sharesPaths { checkShares() }
         check(opener, against: acceptor)
         if let acceptor { check(acceptor, against: opener) }
     }
 
+    /// A stripe leaves no path idle that is as good as the others.
+    private func checkShares() {
+        for role in [Role.opener, .acceptor] where scenario[role].total >= Scenario.sharedTotal {
+            let carried = paths.map { $0.carried[role.index] }
+            let total = carried.reduce(0, +)
+            guard total >= UInt64(Scenario.sharedTotal) else { continue }
+            if carried.contains(where: { $0 * 5 * UInt64(paths.count) < total * 2 }) {
+                complain("what the \(role) sends is not spread over all paths: \(carried)")
+            }
+        }
+    }
+
     private func check(_ endpoint: Endpoint, against peer: Endpoint?) {
         guard let ending = endpoint.ending else { return complain("the \(endpoint.role)'s session has no ending") }
+        let ends = [endpoint.hasAborted, endpoint.isReset, endpoint.finGiven && endpoint.hasFinished]
+        if endpoint.key != nil, !ends.contains(true) { complain("the \(endpoint.role)'s application hangs") }
         let fits =
             switch ending {
             case .finished:

@@ -72,7 +72,7 @@ extension World {
             endpoint.session.drop(saying: .ending, now)
             while endpoint.session.nextEffect() != nil {}
             if endpoint.role == .acceptor { admission.hasForgotten = true }
-            endpoint.ending = .dropped
+            endpoint.ending = .dropped(.ending)
             dropped[endpoint.role.index] = true
             return
         }

@@ -151,7 +151,9 @@ extension World {
         case .attach(let number):
             if let claim = endpoint.session.attachClaim(on: number) { seal(claim, on: number, of: endpoint) }
         case .close(let number): remove(number, of: endpoint)
-        case .resetLeg: resetLeg(endpoint)
+        case .resetLeg:
+            if endpoint.isReset { complain("the \(endpoint.role)'s application is reset twice") }
+            resetLeg(endpoint)
         case .ended(let ending): noteEnding(ending, of: endpoint)
         }
     }
@@ -230,11 +232,11 @@ extension World {
         if isFaulty {
             if now < outageUntil || random.chance(scenario.faults.dialFailures) {
                 // A path that is down refuses, or loses what is sent.
-                disturb()
+                disturb(index)
                 if random.chance(0.7) { outcome = .refused } else { left = max(now, outageUntil) + World.synInterval }
             } else if random.chance(scenario.faults.impostors) {
                 // It may keep its caller waiting.
-                disturb(until: now + .seconds(12))
+                disturb(index, until: opener.session.isOpen ? now : now + Session.handshakeLimit)
                 outcome = .impostor
             } else if random.chance(paths[index].plan.loss) {
                 left = now + World.synInterval
@@ -297,6 +299,7 @@ extension World {
                 trace.note("the \(endpoint.role) sends \(range) on link \(number)")
                 check(header, by: endpoint)
                 check(sending: range, by: endpoint)
+                paths[connections[id].path].carried[endpoint.role.index] += UInt64(range.count)
                 endpoint.links[index].output.append(header.encodedBytes)
                 endpoint.links[index].output.append(Pattern.bytes(of: endpoint.role, range))
             }

@@ -29,7 +29,7 @@ extension World {
             guard let id = liveConnection() else { return }
             trace.note("connection \(id) stalls")
             statistics.note(.stall)
-            disturb(until: now + .seconds(3))
+            disturb(connections[id].path, until: now + .seconds(3))
             hold(id, from: .opener)
             hold(id, from: .acceptor)
         case .outage:
@@ -44,7 +44,7 @@ extension World {
             let directions = directions()
             trace.note("connection \(id) is forgotten: nothing arrives from \(directions)")
             statistics.note(.forgotten)
-            disturb()
+            disturb(connections[id].path)
             forgetSilently(id, directions)
         case .blackhole: silence(random.below(paths.count))
         case .address: loseAddress(random.below(paths.count))
@@ -88,7 +88,7 @@ extension World {
         let directions = directions()
         trace.note("path \(path) brings nothing from \(directions) until \(end.nanoseconds) ns")
         statistics.note(.blackhole)
-        disturb(until: end)
+        disturb(path, until: end)
         for role in directions { paths[path].silence(from: role, until: end) }
     }
 
@@ -112,7 +112,7 @@ extension World {
         trace.note("the address on path \(path) is gone")
         statistics.note(.address)
         let back = until(scenario.faults.longestOutage)
-        disturb(until: back)
+        disturb(path, until: back)
         paths[path].address = nil
         for id in connections.indices where connections[id].path == path && connections[id].dialler != .attacker {
             if connections[id].isOpen.contains(true) { forgetSilently(id, [.opener, .acceptor]) }
@@ -124,7 +124,7 @@ extension World {
     func addressed(_ path: Int) {
         paths[path].address = paths[path].nextAddress
         paths[path].nextAddress += 1
-        disturb()
+        disturb(path)
         trace.note("path \(path) has address \(paths[path].nextAddress - 1)")
         handle(.noticed(.changed))
     }
@@ -135,7 +135,7 @@ extension World {
         statistics.note(.pathRemoved)
         paths[path].isRemoved = true
         let back = until(scenario.faults.longestOutage)
-        disturb(until: back)
+        disturb(path, until: back)
         opener.session.removePath(PathID(UInt8(path)), now)
         schedule.add(.pathAdded(path), at: back)
         settle(.opener)
@@ -144,7 +144,7 @@ extension World {
     func addPath(_ path: Int) {
         trace.note("path \(path) is taken again")
         paths[path].isRemoved = false
-        disturb()
+        disturb(path)
         opener.session.addPath(PathID(UInt8(path)), now)
         settle(.opener)
     }

@@ -9,8 +9,17 @@ struct Watch {
 
 // How long anything may stand still: as long as a fault lasts, and then no longer than it takes to notice and to mend.
 extension World {
-    /// Something happens to the network or a process that a session may need time for, up to `end`.
-    func disturb(until end: Instant? = nil) { quietSince = max(quietSince, end ?? now) }
+    /// Something happens that a session may need time for, up to `end`: to a path, or to a process and so to all of them.
+    func disturb(_ path: Int? = nil, until end: Instant? = nil) {
+        for index in paths.indices where path ?? index == index {
+            paths[index].quietSince = max(paths[index].quietSince, end ?? now)
+        }
+    }
+
+    /// Since when some path can be dialled and is left in peace.
+    private var quietSince: Instant {
+        paths.filter { $0.address != nil && !$0.isRemoved }.map { $0.quietSince }.min() ?? now
+    }
 
     func watchProgress() {
         guard let acceptor else { return }
@@ -32,8 +41,29 @@ extension World {
         // The opener waits for bytes to arrive, or for the acceptor to say something of its own.
         let end = min(writer.session.taken + (writer.hasFinished ? 1 : 0), reader.promised)
         let isUnderWay = writer.role == .opener && reader.session.receivedPosition < end
-        guard now - standsSince > pauseLimit(isUnderWay: isUnderWay) else { return }
-        complain("nothing comes from the \(writer.role) since \(standsSince.nanoseconds) ns: \(state)")
+        if now - standsSince > pauseLimit(isUnderWay: isUnderWay) {
+            complain("nothing comes from the \(writer.role) since \(standsSince.nanoseconds) ns: \(state)")
+        }
+        if let limit = mirrorLimit(since: watches[index].movedAt), now - watches[index].movedAt > limit {
+            complain("no mirror brings anything from the \(writer.role) for \(limit.nanoseconds) ns: \(state)")
+        }
+    }
+
+    /// With a link on a path that was in peace long before, no fault of another path delays anything: a few round trips,
+    /// and the delay of an acknowledgement.
+    private func mirrorLimit(since start: Instant) -> Interval? {
+        guard scenario.mode == .mirror, let acceptor else { return nil }
+        var limit: Interval?
+        for link in opener.links where opener.session.isCurrent(link.number) {
+            let path = paths[connections[link.connection].path]
+            let roundTrip = path.roundTrip(behind: scenario.pipeCapacity)
+            guard let other = acceptor.link(over: link.connection),
+                acceptor.session.isCurrent(acceptor.links[other].number),
+                max(path.quietSince, connections[link.connection].startedAt) + .seconds(2) + roundTrip * 4 < start
+            else { continue }
+            limit = min(limit ?? .hours(1), roundTrip * 3 + .milliseconds(250))
+        }
+        return limit
     }
 
     /// What docs/protocol.md allows: the patience with a silent link (rule 10), a rival's way to being current, and what

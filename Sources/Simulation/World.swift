@@ -40,8 +40,6 @@ final class World {
 
     /// By the role of the writer.
     var watches = [Watch(), Watch()]
-    /// Since then nothing disturbs a session.
-    var quietSince = Instant(nanoseconds: 0)
     /// On any path, behind a full queue.
     let longestRoundTrip: Interval
     private(set) var complaint: String?
