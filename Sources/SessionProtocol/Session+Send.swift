@@ -92,6 +92,10 @@ extension Session {
     private mutating func header(
         _ type: FrameType, on index: Int, flags: UInt8 = 0, offset: Position
     ) -> FrameHeader {
+        if receiver.mustAcknowledge || receiver.hasUnannounced, mode != .failover {
+            // One of the links may be slow, or dead without a sign: what the peer waits for goes on each.
+            for other in links.indices where links[other].state == .current { links[other].owesFrame = true }
+        }
         links[index].owesFrame = false
         return FrameHeader(
             type: type, flags: flags, window: receiver.announce(), offset: offset, acknowledged: receiver.delivered)

@@ -43,9 +43,13 @@ struct Path {
     /// A round trip without a queue, at most.
     var roundTrip: Interval { (plan.latency + plan.jitter) * 2 }
 
-    /// A round trip behind as many bytes as that, each way.
-    func roundTrip(behind bytes: Int) -> Interval {
-        guard let rate = plan.rate else { return roundTrip }
-        return roundTrip + Interval(nanoseconds: 2 * UInt64(bytes) * 1_000_000_000 / rate)
+    /// A round trip behind a full queue, and behind a frame that the socket's buffer takes only bit by bit.
+    func longestRoundTrip(_ scenario: Scenario) -> Interval {
+        var longest = roundTrip
+        if let rate = plan.rate {
+            longest = longest + Interval(nanoseconds: 2 * UInt64(scenario.pipeCapacity) * 1_000_000_000 / rate)
+        }
+        let frame = max(scenario.opener.maximumData, scenario.acceptor.maximumData)
+        return longest * UInt64(1 + frame / scenario.pipeCapacity)
     }
 }

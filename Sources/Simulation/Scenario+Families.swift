@@ -62,7 +62,7 @@ extension Scenario.Faults {
         case .calm:
             self.init()
             healsAfter = random.interval(upTo: random.pick([.seconds(60), .seconds(60), .hours(1)]))
-            pause = healsAfter / 4 + .milliseconds(100)
+            pause = healsAfter / random.pick([4, 40]) + .milliseconds(100)
             weights = random.chance(0.4) ? [(.stop, 1)] : []
             longestStop = .seconds(30)
         case .silence:
@@ -153,7 +153,7 @@ extension Scenario.Application {
             if random.chance(0.1) { writePause = random.interval(upTo: .seconds(20)) }
         case .calm, .silence, .roam, .stopped, .mixed:
             // Idle for a while, now and then; slow to read; not reading at all for a long time.
-            if random.chance(0.3) { writePause = random.interval(upTo: .seconds(60)) }
+            if random.chance(0.4) { writePause = random.interval(upTo: .seconds(random.pick([3, 60]))) }
             if random.chance(0.2) { readPause = random.interval(upTo: .seconds(20)) }
             if random.chance(0.2) { readsAfter = random.interval(upTo: .hours(1)) }
         }

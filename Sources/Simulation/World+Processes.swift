@@ -48,6 +48,10 @@ extension World {
         processes[role.index] = .running
         disturb()
         if role == .acceptor { lastContinued = now }
+        if random.chance(0.5) {
+            // Nothing says that a loop reads before it looks at its timers.
+            postponed[role.index].sort { first, second in isTick(first) && !isTick(second) }
+        }
         while isRunning(role), let event = postponed[role.index].first {
             postponed[role.index].removeFirst()
             if case .received(let id, _, let bytes) = event { connections[id].unread[role.index] -= bytes.count }
@@ -61,6 +65,8 @@ extension World {
         }
         settle(role)
     }
+
+    private func isTick(_ event: Event) -> Bool { if case .tick = event { true } else { false } }
 
     /// Reads what waits in the kernel for a process that has just gone on.
     func readUnread(_ wanted: ConnectionID, at role: Role) {

@@ -56,7 +56,7 @@ extension World {
         var limit: Interval?
         for link in opener.links where opener.session.isCurrent(link.number) {
             let path = paths[connections[link.connection].path]
-            let roundTrip = path.roundTrip(behind: scenario.pipeCapacity)
+            let roundTrip = path.longestRoundTrip(scenario)
             guard let other = acceptor.link(over: link.connection),
                 acceptor.session.isCurrent(acceptor.links[other].number),
                 max(path.quietSince, connections[link.connection].startedAt) + .seconds(2) + roundTrip * 4 < start

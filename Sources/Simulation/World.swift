@@ -40,7 +40,7 @@ final class World {
 
     /// By the role of the writer.
     var watches = [Watch(), Watch()]
-    /// On any path, behind a full queue.
+    /// On any path.
     let longestRoundTrip: Interval
     private(set) var complaint: String?
 
@@ -65,7 +65,7 @@ final class World {
         healsAt = Instant(nanoseconds: 0) + scenario.faults.healsAfter
         self.canary = canary
         self.random = random
-        longestRoundTrip = paths.map { $0.roundTrip(behind: scenario.pipeCapacity) }.max() ?? .zero
+        longestRoundTrip = paths.map { $0.longestRoundTrip(scenario) }.max() ?? .zero
         trace = Trace(length: events)
     }
 

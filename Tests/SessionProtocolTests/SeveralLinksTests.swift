@@ -75,6 +75,19 @@ import Testing
         #expect(pair.acceptor?.delivered == pair.opener.written && pair.opener.delivered == pair.acceptor?.written)
     }
 
+    /// Found by the simulation (seed 1101): the writer waited for the slowest of its links.
+    @Test(arguments: [LinkMode.mirror, .stripe])
+    func acknowledgementsLeaveOnEveryLink(_ mode: LinkMode) {
+        var pair = pair(mode)
+        pair.wait(.seconds(1))
+        let links = Set(pair.wires.compactMap { $0.acceptor })
+        pair.sent = []
+        pair.write(.opener, 100)
+        pair.wait(.milliseconds(20))
+        let acknowledging = pair.sent.filter { $0.by == .acceptor && $0.header.acknowledged == 100 }
+        #expect(links.count == 2 && Set(acknowledging.map { $0.on }) == links)
+    }
+
     @Test func stripeSendsEachByteOnce() {
         var pair = pair(.stripe)
         pair.sent = []

@@ -21,7 +21,9 @@ import Testing
     /// A simulation that finds nothing may be blind: each of these mistakes must be seen.
     @Test(arguments: Canary.allCases)
     func canaryIsFound(_ canary: Canary) throws {
-        let finding = (1..<1_000 as Range<UInt64>).lazy.compactMap { find(canary, seed: $0) }.first
+        // Only where nothing may be blamed is it wrong to blame something.
+        let seeds = (1..<20_000 as Range<UInt64>).lazy.filter { canary != .blamesUnread || Family(seed: $0) == .calm }
+        let finding = seeds.compactMap { find(canary, seed: $0) }.first
         let found = try #require(finding)
         #expect(found.description.contains("again with: usl-simulate --seed \(found.seed) --canary \(canary.rawValue)"))
         #expect(!found.events.isEmpty && found.events.count <= 40)
