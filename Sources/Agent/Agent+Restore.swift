@@ -29,16 +29,19 @@ extension Agent {
 
     private func begin(_ stored: consuming StoredSession, _ connection: RestoredConnection) {
         let snapshot = stored.snapshot
-        let (handoff, main, handler) = (Handoff(stored), loop.mailbox, LoopBound(connection, on: loop))
+        let (handoff, main, handler) = (
+            Handoff(stored), loop.mailbox, LoopBound(counted(connection.happened), on: loop)
+        )
         let (place, program) = (connection.session.place, connection.program)
         let others = (options.gateway?.addresses ?? []).filter { $0 != snapshot.identity.peer }
         let paths = linkPaths(to: [snapshot.identity.peer] + others)
         countConnections(+1)
+        admission.takeOver()
         place.mailbox.post { [alarm, network = watch?.state] loop in
             guard var stored = handoff.take() else { return }
             let table = place.sessions.on(loop)
             let owner = OpeningSession(table: table, journal: stored.journal.take(), alarm: alarm) { event in
-                main.post { handler.on($0).happened(event) }
+                main.post { handler.on($0)(event) }
             }
             do throws(RestoreFailure) {
                 let driver = try SessionDriver.restore(
@@ -47,8 +50,8 @@ extension Agent {
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0).happened(.ended(.dropped(.exhausted), nil)) }
-                main.post { handler.on($0).happened(.finished) }
+                main.post { handler.on($0)(.ended(.dropped(.exhausted))) }
+                main.post { handler.on($0)(.finished) }
             }
         }
     }

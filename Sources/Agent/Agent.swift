@@ -21,6 +21,7 @@ final class Agent {
     let alarm: NeighbourAlarm
     var notices: Notices
     let groupedNotices: GroupedNotices
+    let admission: Admission
     private let ledger: SessionLedger
     private var detected = DetectionCache<SocketAddress>()
     /// Connections that wait for the same destination to be probed.
@@ -46,6 +47,7 @@ final class Agent {
             watch = nil
             notices.explain("the kernel does not tell of changes in the network: \(error); silence will")
         }
+        admission = Admission(options.limits, pool: pool)
         desk = LegDesk(
             on: loop, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
     }
@@ -124,7 +126,7 @@ final class Agent {
         }
     }
 
-    /// Begins a session; `event` is called on the main loop.
+    /// Begins a session that ``admission`` has let in; `event` is called on the main loop.
     ///
     /// - Parameter leg: the leg's key in escrow, if it is there already.
     func open(
@@ -133,7 +135,7 @@ final class Agent {
     ) throws(CryptoError) -> Session {
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
-        let (main, handler) = (loop.mailbox, LoopBound(event, on: loop))
+        let (main, handler) = (loop.mailbox, LoopBound(counted(event), on: loop))
         let (suspendLimit, place, program) = (Interval(options.limits.suspend), session.place, application.program)
         let journal = Handoff(
             ledger.open(
@@ -152,7 +154,7 @@ final class Agent {
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
-                main.post { handler.on($0)(.ended(.dropped(.exhausted), nil)) }
+                main.post { handler.on($0)(.ended(.dropped(.exhausted))) }
                 main.post { handler.on($0)(.finished) }
             }
         }
@@ -176,6 +178,25 @@ final class Agent {
 
     /// Sessions of the predecessor that wait for their legs, by the cookies of the applications' sockets.
     var awaited: [UInt64: RestoredConnection] = [:]
+
+    /// Lets another session in when this one has ended or is given up.
+    func counted(_ event: @escaping (SessionEvent) -> Void) -> (SessionEvent) -> Void {
+        var isHere = true
+        return { [admission] in
+            switch $0 {
+            case .givenUp where isHere, .ended where isHere:
+                admission.leave()
+                isHere = false
+            default: break
+            }
+            event($0)
+        }
+    }
+
+    /// Tells people that a connection is given up, and why.
+    func notice(_ surrender: Surrender, of connection: String) {
+        if let text = surrender.explanation { notices.warn("\(connection): \(text); the connection is reset") }
+    }
 
     // MARK: - Names
 

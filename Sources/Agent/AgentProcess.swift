@@ -32,8 +32,9 @@ public final class AgentProcess {
         var estate = Estate(escrow)
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
-            let limits = ArenaLimits(capacity: options.limits.memory / loops)
-            let loop = try EventLoop(estate.takeMainArena(limits: limits))
+            let limits = ArenaLimits(capacity: options.limits.memory)
+            let budget = MemoryBudget(limit: options.limits.memory)
+            let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
             try process.start(options, controlListener, keeper, estate, target)
             loop.run()

@@ -101,8 +101,21 @@ final class ConnectRequest {
                 _ = consume application
                 answer(.direct)
                 stage = .over
-            case .session(let gateways): open(through: gateways, application)
+            case .session(let gateways): enter(through: gateways, application)
             }
+        }
+    }
+
+    /// Waits until there is room for one more session.
+    private func enter(through gateways: [SocketAddress], _ application: consuming ApplicationSocket) {
+        var waiting: ApplicationSocket? = consume application
+        agent.admission.admit { [self] shortage in
+            guard let application = waiting.take() else { return }
+            guard let shortage else { return open(through: gateways, application) }
+            agent.notices.warn(
+                "\(name) to \(destination): \(shortage.explanation), and no session is suspended; refused")
+            _ = consume application
+            refuse(.connectionRefused)
         }
     }
 
@@ -130,6 +143,7 @@ final class ConnectRequest {
 
     /// Only a gateway that was found, not one that was named, may be passed by, and never without a word.
     private func cannotOpen(_ error: any Error) {
+        agent.admission.leave()
         stage = .over
         if agent.options.gateway != nil {
             agent.notices.warn("\(name) to \(destination): \(error)")
@@ -145,7 +159,8 @@ final class ConnectRequest {
         case .opened: opened()
         case .linkFailed(let failure): linkFailed(failure)
         case .suspension(let change): agent.notice(change, of: "\(name) to \(destination)", through: gatewayName)
-        case .ended(let ending, let surrender): ended(ending, surrender)
+        case .givenUp(let surrender): agent.notice(surrender, of: "\(name) to \(destination)")
+        case .ended(let ending): ended(ending)
         case .legClosed: releaseLeg()
         case .finished: finished()
         }
@@ -220,7 +235,7 @@ final class ConnectRequest {
         return "gateway \(destination.unmapped.with(port: AgentOptions.gatewayPort))"
     }
 
-    private func ended(_ ending: Ending, _ surrender: Surrender?) {
+    private func ended(_ ending: Ending) {
         switch stage {
         case .routing, .over: return
         case .opening:
@@ -234,7 +249,7 @@ final class ConnectRequest {
             }
         case .awaitingLeg, .running:
             if ending.isFailure, let session { agent.noteFailure(session.id) }
-            if let text = ending.explanation(of: surrender) { agent.notices.warn("\(name) to \(destination): \(text)") }
+            if let text = ending.explanation { agent.notices.warn("\(name) to \(destination): \(text)") }
         }
     }
 

@@ -1,5 +1,4 @@
 import Kernel
-import SessionHost
 import SessionProtocol
 import SystemPackage
 
@@ -44,13 +43,11 @@ extension Errno {
 }
 
 extension Ending {
-    /// For people, where it is not what plain TCP would have done.
-    ///
-    /// - Parameter surrender: why this process gave the session up, if it did.
-    func explanation(of surrender: Surrender?) -> String? {
+    /// For people, where it is not what plain TCP would have done, and not told when it was decided here.
+    var explanation: String? {
         switch self {
-        case .finished, .abortedHere, .abortedByPeer, .refused: nil
-        case .dropped: surrender?.explanation.map { "\($0); the connection is reset" }
+        case .finished, .abortedHere, .abortedByPeer, .refused, .dropped: nil
+        case .gone(.dropped): "given up by hand at the gateway (usl drop); the connection is reset"
         case .gone(.ending): "the gateway was ended; the connection is reset"
         case .gone(.unknown): "the gateway no longer knows the session (was it restarted?); the connection is reset"
         case .gone(.expired), .expired: "no link for longer than the suspend limit; the connection is reset"

@@ -51,7 +51,7 @@ final class Forward {
                         agent.notices.warn("\(target): \(error); the connection is reset")
                     }
                 case .session(let gateways):
-                    ForwardedConnection.begin(leg, escrowKey: key, to: target, through: gateways, agent)
+                    ForwardedConnection.enter(leg, escrowKey: key, to: target, through: gateways, agent)
                 }
             }
         }

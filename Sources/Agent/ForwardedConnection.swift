@@ -18,8 +18,26 @@ final class ForwardedConnection {
     private var session: Agent.Session?
     private var budget: TimerToken?
 
-    /// Opens a session for a leg. It lives as long as the session tells it what happens.
-    static func begin(
+    /// Opens a session for a leg, once there is room for it.
+    static func enter(
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ agent: Agent
+    ) {
+        var waiting: TCPSocket? = consume leg
+        agent.admission.admit { shortage in
+            guard let leg = waiting.take() else { return }
+            guard let shortage else {
+                return begin(leg, escrowKey: escrowKey, to: target, through: gateways, agent)
+            }
+            agent.notices.warn(
+                "\(target): \(shortage.explanation), and no session is suspended; the connection is reset")
+            _ = try? leg.abort()
+            agent.escrow.release(escrowKey)
+        }
+    }
+
+    /// It lives as long as the session tells it what happens.
+    private static func begin(
         _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
         _ agent: Agent
     ) {
@@ -35,6 +53,7 @@ final class ForwardedConnection {
             agent.countConnections(+1)
             session.bring(handoff, escrowKey)
         } catch {
+            agent.admission.leave()
             agent.notices.warn("\(target): \(error); the connection is reset")
             connection.releaseLeg()
         }
@@ -54,9 +73,10 @@ final class ForwardedConnection {
             // Once it is open, a pause is worth a line only if it lasts.
             if budget != nil { agent.notices.warn("\(gatewayName): \(failure.explanation); trying again") }
         case .suspension(let change): agent.notice(change, of: "forward to \(target)", through: gatewayName)
-        case .ended(.refused(let refusal), _): agent.notices.warn("\(target): \(refusal.text)")
-        case .ended(let ending, let surrender):
-            if let text = ending.explanation(of: surrender) { agent.notices.warn("\(target): \(text)") }
+        case .givenUp(let surrender): agent.notice(surrender, of: "\(target)")
+        case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")
+        case .ended(let ending):
+            if let text = ending.explanation { agent.notices.warn("\(target): \(text)") }
         case .legClosed: releaseLeg()
         case .finished:
             cancelBudget()

@@ -8,8 +8,9 @@ enum SessionEvent: Sendable {
     case opened
     case linkFailed(LinkFailure)
     case suspension(SuspensionChange)
-    /// And why, if this process gave it up.
-    case ended(Ending, Surrender?)
+    /// This agent gives it up; its end follows when the gateway knows, or could not be told.
+    case givenUp(Surrender)
+    case ended(Ending)
     case legClosed
     case finished
 }
@@ -19,6 +20,7 @@ final class OpeningSession: SessionOwner {
     private let table: SessionTable
     private var journal: SessionJournal?
     private let alarm: NeighbourAlarm
+    private var isGivenUp = false
     private let tell: @Sendable (SessionEvent) -> Void
     private lazy var watch = SuspensionWatch { [tell] in tell(.suspension($1)) }
 
@@ -34,12 +36,23 @@ final class OpeningSession: SessionOwner {
 
     func sessionOpened(_ driver: SessionDriver) { tell(.opened) }
     func sessionEnded(_ driver: SessionDriver, _ ending: Ending) {
-        tell(.ended(ending, table.surrender(of: driver.session.id)))
+        noteSurrender(driver)
+        tell(.ended(ending))
     }
     func legClosed(_ driver: SessionDriver) { tell(.legClosed) }
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) { tell(.linkFailed(failure)) }
 
-    func stateChanged(_ driver: SessionDriver) { watch.stateChanged(driver) }
+    func stateChanged(_ driver: SessionDriver) {
+        noteSurrender(driver)
+        watch.stateChanged(driver)
+    }
+
+    private func noteSurrender(_ driver: SessionDriver) {
+        guard !isGivenUp, let surrender = table.surrender(of: driver.session.id) else { return }
+        isGivenUp = true
+        tell(.givenUp(surrender))
+    }
+
     func linkBroke(_ driver: SessionDriver, to host: SocketAddress.Host) { alarm.raise(host, driver.loop.now) }
 
     func driverFinished(_ driver: SessionDriver) {

@@ -100,9 +100,10 @@ final class RestoredConnection {
         case .linkFailed(let failure):
             agent.notices.explain("\(program) to \(destination): link lost: \(failure.explanation); resuming")
         case .suspension(let change): agent.notice(change, of: "\(program) to \(destination)", through: "\(gateway)")
-        case .ended(let ending, let surrender):
+        case .givenUp(let surrender): agent.notice(surrender, of: "\(program) to \(destination)")
+        case .ended(let ending):
             if ending.isFailure { agent.noteFailure(session.id) }
-            if let text = ending.explanation(of: surrender) {
+            if let text = ending.explanation {
                 agent.notices.warn("\(program) to \(destination): \(text)")
             }
         case .legClosed: releaseLeg()

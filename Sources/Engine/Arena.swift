@@ -30,6 +30,8 @@ public struct ArenaLimits: Hashable, Sendable {
 /// same bytes. One mapping per ring would meet `vm.max_map_count` at about 32,000 sessions.
 public final class Arena {
     public let limits: ArenaLimits
+    /// What this arena's slots, and those of the process's other arenas, are taken from.
+    public let budget: MemoryBudget
     /// What the process calls the arena where it tells a successor of places in it.
     public var label: UInt64 = 0
     /// The memory file. For escrow; the arena keeps it.
@@ -48,10 +50,12 @@ public final class Arena {
     private var retainedBlocks = 0
 
     /// An empty arena.
-    public convenience init(limits: ArenaLimits) throws(Errno) {
+    ///
+    /// - Parameter budget: shared with other arenas; without one, the arena has its capacity for itself.
+    public convenience init(limits: ArenaLimits, budget: MemoryBudget? = nil) throws(Errno) {
         let file = Descriptor(owning: try check(usl_memfd_create("usl-arena", UInt32(MFD_CLOEXEC))))
         try check(ftruncate(file.number, limits.capacity))
-        try self.init(limits, mapping: file)
+        try self.init(limits, budget, mapping: file)
     }
 
     /// The arena that a dead process has left in a memory file, which keeps its size whatever `limits` say.
@@ -59,7 +63,8 @@ public final class Arena {
     /// - Parameter places: slots that were in use: nobody else gets them until `adopt` hands them out or
     ///   `releaseUnclaimed` frees them. One that cannot be, since it lies outside or over another, is left out.
     public convenience init(
-        adopting file: consuming Descriptor, limits: ArenaLimits, places: [(offset: Int, size: Int)]
+        adopting file: consuming Descriptor, limits: ArenaLimits, budget: MemoryBudget? = nil,
+        places: [(offset: Int, size: Int)]
     ) throws(Errno) {
         var status = stat()
         try check(fstat(file.number, &status))
@@ -68,13 +73,14 @@ public final class Arena {
             capacity: capacity, smallestSlot: limits.smallestSlot, largestSlot: limits.largestSlot,
             retained: limits.retained)
         guard capacity > 0, sizes.capacity == capacity else { throw .invalidArgument }
-        try self.init(sizes, mapping: file)
+        try self.init(sizes, budget, mapping: file)
         for place in places { reserve(offset: place.offset, size: place.size) }
         giveBackTheRest()
     }
 
-    private init(_ limits: ArenaLimits, mapping file: consuming Descriptor) throws(Errno) {
+    private init(_ limits: ArenaLimits, _ budget: MemoryBudget?, mapping file: consuming Descriptor) throws(Errno) {
         self.limits = limits
+        self.budget = budget ?? MemoryBudget(limit: limits.capacity)
         let mapping = mmap(
             nil, limits.capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.number, 0)
         guard let mapping, mapping != usl_map_failed() else { throw Errno(rawValue: usl_errno()) }
@@ -90,11 +96,18 @@ public final class Arena {
 
     deinit { munmap(base, limits.capacity) }
 
-    /// A slot of at least `bytes`; nil when that is more than the largest slot, or the arena is full.
-    public func allocate(bytes: Int) -> ArenaSlot? {
+    /// A slot of at least `bytes`; nil when that is more than the largest slot, or the arena or the budget is used up.
+    ///
+    /// - Parameter isPaidFor: whether a promise has taken the bytes from the budget already.
+    public func allocate(bytes: Int, isPaidFor: Bool = false) -> ArenaSlot? {
         guard bytes <= limits.largestSlot else { return nil }
         let order = order(of: max(bytes, 1))
-        guard let block = buddies.allocate(order: order) else { return nil }
+        let cost = isPaidFor ? 0 : limits.smallestSlot << order
+        guard budget.take(cost) else { return nil }
+        guard let block = buddies.allocate(order: order) else {
+            budget.giveBack(cost)
+            return nil
+        }
         for index in block..<block + (1 << order) {
             if isResident[index] { retainedBlocks -= 1 }
             isResident[index] = true
@@ -102,7 +115,8 @@ public final class Arena {
         let size = limits.smallestSlot << order
         bytesInUse += size
         return ArenaSlot(
-            arena: self, base: base + block * limits.smallestSlot, offset: block * limits.smallestSlot, size: size)
+            arena: self, base: base + block * limits.smallestSlot, offset: block * limits.smallestSlot, size: size,
+            cost: cost)
     }
 
     // MARK: - What a dead process has left
@@ -114,6 +128,7 @@ public final class Arena {
         else { return }
         for index in offset / limits.smallestSlot..<(offset + size) / limits.smallestSlot { isResident[index] = true }
         bytesInUse += size
+        budget.takeOver(size)
         unclaimed[offset] = size
     }
 
@@ -121,14 +136,14 @@ public final class Arena {
     public func adopt(offset: Int, size: Int) -> ArenaSlot? {
         guard unclaimed[offset] == size else { return nil }
         unclaimed[offset] = nil
-        return ArenaSlot(arena: self, base: base + offset, offset: offset, size: size)
+        return ArenaSlot(arena: self, base: base + offset, offset: offset, size: size, cost: size)
     }
 
     /// Frees the slots that were left in use and that nobody has adopted.
     public func releaseUnclaimed() {
         let rest = unclaimed
         unclaimed = [:]
-        for (offset, size) in rest { free(offset: offset, size: size) }
+        for (offset, size) in rest { free(offset: offset, size: size, cost: size) }
     }
 
     /// Pages that the dead process kept for its next slots go back to the kernel.
@@ -149,7 +164,8 @@ public final class Arena {
 
     /// Frees a slot. Its memory goes back to the kernel once enough is retained: the next ring should not have to fault in
     /// pages that the last one has only just given up.
-    fileprivate func free(offset: Int, size: Int) {
+    fileprivate func free(offset: Int, size: Int, cost: Int) {
+        budget.giveBack(cost)
         let order = order(of: size)
         let blocks = offset / limits.smallestSlot..<(offset + size) / limits.smallestSlot
         bytesInUse -= size
@@ -181,13 +197,16 @@ public struct ArenaSlot: ~Copyable {
     public let offset: Int
     /// Bytes; a power of two.
     public let size: Int
+    /// Bytes that it has taken from the budget.
+    private let cost: Int
 
-    fileprivate init(arena: Arena, base: UnsafeMutableRawPointer, offset: Int, size: Int) {
+    fileprivate init(arena: Arena, base: UnsafeMutableRawPointer, offset: Int, size: Int, cost: Int) {
         self.arena = arena
         self.base = base
         self.offset = offset
         self.size = size
+        self.cost = cost
     }
 
-    deinit { arena.free(offset: offset, size: size) }
+    deinit { arena.free(offset: offset, size: size, cost: cost) }
 }

@@ -18,13 +18,16 @@ public struct Ring: ~Copyable {
     public var maximum: Int
 
     private let arena: Arena
+    /// What it may hold was taken from the budget when it was promised to the peer.
+    private let isPaidFor: Bool
     private var slot: ArenaSlot?
     /// The slot's first byte; meaningless while `capacity` is 0.
     private var memory: UnsafeMutableRawPointer
 
     /// An empty ring whose first byte will have the position `base`.
-    public init(arena: Arena, base: UInt64 = 0, maximum: Int) {
+    public init(arena: Arena, base: UInt64 = 0, maximum: Int, isPaidFor: Bool = false) {
         self.arena = arena
+        self.isPaidFor = isPaidFor
         self.base = base
         end = base
         reach = base
@@ -36,6 +39,7 @@ public struct Ring: ~Copyable {
     public init(arena: Arena, adopting slot: consuming ArenaSlot, base: UInt64, end: UInt64, maximum: Int) {
         precondition(base <= end && end - base <= UInt64(slot.size), "more bytes than the slot can hold")
         self.arena = arena
+        isPaidFor = false
         self.base = base
         self.end = end
         reach = end
@@ -129,7 +133,7 @@ public struct Ring: ~Copyable {
     @discardableResult
     public mutating func grow(to bytes: Int, publish: (_ offset: Int, _ size: Int) -> Void = { _, _ in }) -> Bool {
         if bytes <= capacity { return true }
-        guard bytes <= maximum, let larger = arena.allocate(bytes: bytes) else { return false }
+        guard bytes <= maximum, let larger = arena.allocate(bytes: bytes, isPaidFor: isPaidFor) else { return false }
         let (old, oldCapacity) = (memory, capacity)
         memory = larger.base
         capacity = larger.size

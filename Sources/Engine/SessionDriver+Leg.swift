@@ -81,14 +81,15 @@ extension SessionDriver {
     private func makeRoom() -> Bool {
         if outbound.capacity == 0 {
             isStarved = !growOutbound(to: 1)
+            if isStarved, session.hasLink { loop.arena.budget.noteShortage() }
             return !isStarved
         }
         if outbound.freeSpace > 0 { return true }
         guard session.hasLink, !session.hasUnsent else { return false }
         // Some large rings must not leave others without any.
-        let arena = loop.arena
-        guard arena.bytesInUse + 2 * outbound.capacity <= arena.limits.capacity / 4 * 3 else { return false }
-        return growOutbound(to: min(outbound.capacity * 2, outbound.maximum)) && outbound.freeSpace > 0
+        let larger = min(outbound.capacity * 2, outbound.maximum)
+        guard loop.arena.budget.allowsGrowth(to: larger) else { return false }
+        return growOutbound(to: larger) && outbound.freeSpace > 0
     }
 
     /// The new place is published before anything is received into it.

@@ -31,8 +31,9 @@ extension SessionDriver {
             let outbound = try ring(snapshot, taken: remains.taken, buffers, loop)
             guard let id = SessionID(ledgerBytes: snapshot.identity.session) else { throw .inconsistent }
             let role: Role = snapshot.identity.role == .agent ? .opener : .acceptor
+            let promise = WindowPromise(buffers, from: loop.arena.budget)
             var configuration = buffers.configuration(
-                suspendLimit: .seconds(UInt64(snapshot.identity.suspendLimit)), seed: id.low)
+                suspendLimit: .seconds(UInt64(snapshot.identity.suspendLimit)), seed: id.low, promise)
             if let paths {
                 configuration.mode = paths.mode
                 configuration.paths = paths.usable(in: network)
@@ -45,10 +46,11 @@ extension SessionDriver {
                     finDelivered: remains.finDelivered, aborted: remains.isAborted ? 0 : nil),
                 configuration, loop.now)
             // Positions in it are those of the session.
-            let held = Ring(arena: loop.arena, base: remains.delivered, maximum: buffers.window)
+            let held = Ring(arena: loop.arena, base: remains.delivered, maximum: buffers.window, isPaidFor: true)
             let driver = SessionDriver(
                 session: session, destination: snapshot.identity.destination, paths: paths, agreement: nil,
-                key: key, buffers, loop, owner)
+                key: key, promise, buffers, loop, owner)
+            driver.note(.restored)
             driver.outbound = outbound
             driver.held = held
             try driver.take(leg.take(), remains, escrowKey: snapshot.identity.leg.value)

@@ -37,6 +37,7 @@ public final class SessionDriver {
     var outbound: Ring
     /// Peer → application: what the leg did not take at once.
     var held: Ring
+    private var promise: WindowPromise
     /// The arena had no slot for what the application writes; nobody tells when it has one again.
     var isStarved = false
     /// Where the replay buffer ended when the timer last fired.
@@ -76,12 +77,13 @@ public final class SessionDriver {
         let open = OpenMessage(
             session: id, keyShare: agreement.share, destination: Destination(destination),
             suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
-        var configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
+        let promise = WindowPromise(buffers, from: loop.arena.budget)
+        var configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low, promise)
         configuration.mode = paths.mode
         configuration.paths = paths.usable(in: network)
         let driver = SessionDriver(
             session: .opener(open, configuration, loop.now), destination: destination, paths: paths,
-            agreement: agreement, key: nil, buffers, loop, owner)
+            agreement: agreement, key: nil, promise, buffers, loop, owner)
         driver.settle()
         return driver
     }
@@ -94,11 +96,13 @@ public final class SessionDriver {
         buffers: SessionBuffers,
         on loop: EventLoop, owner: any SessionOwner
     ) throws(Errno) -> SessionDriver {
-        let configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low)
+        let promise = WindowPromise(buffers, from: loop.arena.budget)
+        let configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low, promise)
         let session = Session.acceptor(
             id, instance: instance, opened: opened, link: first?.decoder, configuration, loop.now)
         let driver = SessionDriver(
-            session: session, destination: destination, paths: nil, agreement: nil, key: key, buffers, loop, owner)
+            session: session, destination: destination, paths: nil, agreement: nil, key: key, promise, buffers, loop,
+            owner)
         do throws(Errno) {
             try driver.attachLeg(leg, escrowKey: escrowKey)
         } catch {
@@ -113,8 +117,8 @@ public final class SessionDriver {
 
     init(
         session: consuming Session, destination: SocketAddress, paths: LinkPaths?,
-        agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ buffers: SessionBuffers, _ loop: EventLoop,
-        _ owner: any SessionOwner
+        agreement: consuming KeyAgreement?, key: consuming ResumeKey?, _ promise: consuming WindowPromise,
+        _ buffers: SessionBuffers, _ loop: EventLoop, _ owner: any SessionOwner
     ) {
         self.loop = loop
         self.destination = destination
@@ -123,12 +127,13 @@ public final class SessionDriver {
         self.agreement = agreement
         self.key = key
         self.owner = owner
+        self.promise = promise
         lastState = session.state
         self.session = session
         stateSince = time(nil)
         stateBegan = loop.now
         outbound = Ring(arena: loop.arena, maximum: buffers.replay)
-        held = Ring(arena: loop.arena, maximum: buffers.window)
+        held = Ring(arena: loop.arena, maximum: buffers.window, isPaidFor: true)
         selfWhileActive = self
     }
 
@@ -138,6 +143,10 @@ public final class SessionDriver {
     public func drop(saying reason: GoneMessage.Reason) {
         session.drop(saying: reason, loop.now)
         settle()
+        // Nobody sends it any more: a session that is given up for its memory gives it now.
+        guard links.allSatisfy(\.queue.isEmpty) else { return }
+        outbound.release(below: outbound.end)
+        outbound.trim { owner?.recoveryFactsChanged(self, .ringTrimmed) }
     }
 
     /// The application will not come for its leg, or has gone without one.
@@ -192,6 +201,9 @@ public final class SessionDriver {
             closeLegIfComplete()
         } while session.hasEffects
         isSettling = false
+        if promise.growIfUsed(promised: session.promisedSpace, delivered: session.delivered) {
+            session.limitWindow(to: UInt64(promise.window))
+        }
         noteState()
         armTimer()
         finishIfClosed()

@@ -16,8 +16,8 @@ public struct SessionHistory: Sendable {
         case silent
         /// A link has joined or speaks again, this long after the session was suspended.
         case resumed(after: Interval)
-        /// A further link has joined.
-        case joined
+        /// Another link has taken over from one before, without a pause.
+        case switched
         /// An address or a route of this machine has changed.
         case networkChanged
         /// An application has ended or reset its stream, and the session is on its way out.
@@ -66,7 +66,7 @@ public struct SessionHistory: Sendable {
         }
         if session.reconnects != seenReconnects {
             seenReconnects = session.reconnects
-            if old == state { note(.joined, now) }
+            if old == state, entries.last?.event.isResumption == false { note(.switched, now) }
         }
         guard state != old else { return }
         if old == .opening, !session.isOver { note(.opened, now) }
@@ -92,4 +92,9 @@ public struct SessionHistory: Sendable {
         default: note(.suspended, now)
         }
     }
+}
+
+extension SessionHistory.Event {
+    /// A link counts as having taken over a moment later than it ends a pause, which is told already.
+    fileprivate var isResumption: Bool { if case .resumed = self { true } else { false } }
 }

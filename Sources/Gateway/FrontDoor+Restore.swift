@@ -14,6 +14,7 @@ extension FrontDoor {
         else { return stored.abandon(escrow) }
         let words = OpenedMessage(
             keyShare: own, instance: instance, suspendLimit: snapshot.identity.suspendLimit)
+        admission.takeOver()
         registry.open(id, .init(keyShare: opener, answer: .unsealed(words), place: place))
         let (handoff, main, door, instance) = (Handoff(stored), loop.mailbox, LoopBound(self, on: loop), instance)
         place.mailbox.post { loop in

@@ -25,6 +25,7 @@ final class FrontDoor {
     private let options: GatewayOptions
     let pool: LoopPool
     private let ledger: SessionLedger
+    let admission: Admission
     private let logger: Logger
     private var strangers: StrangerLog
     let notices: GroupedNotices
@@ -48,6 +49,7 @@ final class FrontDoor {
         self.logger = logger
         strangers = StrangerLog(logger)
         loop = pool.main
+        admission = Admission(options.limits, pool: pool)
         notices = GroupedNotices(on: loop) { logger.notice("\($0)") }
         self.listeners = listeners
         for (index, listener) in self.listeners.enumerated() {
@@ -192,6 +194,15 @@ final class FrontDoor {
             return
         }
         registry.add(pending)
+        admission.admit { [self] shortage in
+            guard let shortage else { return connect(pending, target) }
+            tell("\(asked) refused: \(shortage.explanation), and no session is suspended", of: pending.remote)
+            registry.forget(pending.open.session)
+            for greeting in pending.all { refuse(greeting, .exhausted, "at the gateway, \(shortage.explanation)") }
+        }
+    }
+
+    private func connect(_ pending: PendingSession, _ target: SocketAddress) {
         TargetConnection.open(to: target, on: loop) { descriptor, then in
             escrow.hold(.leg, descriptor, then: then)
         } done: { [self] result in
@@ -205,6 +216,7 @@ final class FrontDoor {
     }
 
     private func fail(_ pending: PendingSession, _ error: Errno, _ target: SocketAddress) {
+        admission.leave()
         registry.forget(pending.open.session)
         tell("\(target): \(error)", of: pending.remote)
         for greeting in pending.all { refuse(greeting, RefusedMessage.Code(error), "\(target): \(error)") }
@@ -243,6 +255,7 @@ final class FrontDoor {
             }
             for greeting in pending.others { greeting.answerAndGoOn(opened) }
         } catch {
+            admission.leave()
             logger.error("cannot begin a session to \(target): \(error)")
             escrow.release(escrowKey)
             registry.forget(pending.open.session)
@@ -250,7 +263,10 @@ final class FrontDoor {
         }
     }
 
-    func sessionEnded(_ id: SessionID, _ epitaph: GoneMessage) { registry.bury(id, epitaph) }
+    func sessionEnded(_ id: SessionID, _ epitaph: GoneMessage) {
+        admission.leave()
+        registry.bury(id, epitaph)
+    }
 }
 
 extension FrontDoor: EventHandler, TimerHandler {

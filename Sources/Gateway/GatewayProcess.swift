@@ -29,8 +29,9 @@ public final class GatewayProcess {
         var estate = Estate(escrow)
         do throws(Errno) {
             let cores = LoopPool.coreCount
-            let limits = ArenaLimits(capacity: options.limits.memory / cores)
-            let loop = try EventLoop(estate.takeMainArena(limits: limits))
+            let limits = ArenaLimits(capacity: options.limits.memory)
+            let budget = MemoryBudget(limit: options.limits.memory)
+            let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
             let process = GatewayProcess(loop: loop, cores: cores, limits, logger)
             try process.start(options, control, keeper, estate)
             process.loop.run()

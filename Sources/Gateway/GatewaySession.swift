@@ -29,10 +29,10 @@ final class GatewaySession: SessionOwner {
     func stateChanged(_ driver: SessionDriver) { watch.stateChanged(driver) }
 
     func sessionEnded(_ driver: SessionDriver, _ ending: Ending) {
-        if let text = ending.explanation(of: table.surrender(of: driver.session.id)) { notice(text, of: driver) }
+        let (id, door) = (driver.session.id, door)
+        let surrender = table.surrender(of: id)
+        if let text = ending.explanation(of: surrender) { notice(text, of: driver) }
         guard let epitaph = driver.session.epitaph else { return }
-        let id = driver.session.id
-        let door = door
         main.post { door.on($0).sessionEnded(id, epitaph) }
     }
 
@@ -78,6 +78,7 @@ extension Ending {
         case .expired: "no link for longer than the suspend limit; the server's connection is reset"
         case .unconfirmed: "the agent has opened it and not come back; the server's connection is reset"
         case .gone(.ending): "the agent has ended or given it up; the server's connection is reset"
+        case .gone(.dropped): "given up by hand at the agent (usl drop); the server's connection is reset"
         case .gone(.exhausted): "the agent gave it up to stay inside its limits; the server's connection is reset"
         case .gone(let reason): "the agent has ended it (\(reason)); the server's connection is reset"
         case .violation(let violation):

@@ -53,18 +53,19 @@ public struct Estate: ~Copyable {
     mutating func takeLedger() -> Ledger? { ledger }
 
     /// The arena of a key, with every ring that the ledger knows of in its place.
-    public mutating func takeArena(_ key: EscrowKey, limits: ArenaLimits) -> Arena? {
+    public mutating func takeArena(_ key: EscrowKey, limits: ArenaLimits, budget: MemoryBudget) -> Arena? {
         guard let file = escrow.take(key) else { return nil }
         let places = slots.compactMap { $0.snapshot?.ring }.filter { $0.arena == key }
-        let arena = try? Arena(adopting: file, limits: limits, places: places.map { ($0.offset, $0.size) })
+        let arena = try? Arena(
+            adopting: file, limits: limits, budget: budget, places: places.map { ($0.offset, $0.size) })
         arena?.label = key.value
         return arena
     }
 
     /// The first arena, for the main loop; a new one if there is none, which is not in escrow then.
-    public mutating func takeMainArena(limits: ArenaLimits) throws(Errno) -> Arena {
-        if let key = arenaKeys.first, let arena = takeArena(key, limits: limits) { return arena }
-        return try Arena(limits: limits)
+    public mutating func takeMainArena(limits: ArenaLimits, budget: MemoryBudget) throws(Errno) -> Arena {
+        if let key = arenaKeys.first, let arena = takeArena(key, limits: limits, budget: budget) { return arena }
+        return try Arena(limits: limits, budget: budget)
     }
 
     /// Gives away all descriptors of a kind; their copies stay in escrow under these keys.

@@ -30,7 +30,7 @@ public final class LoopPool {
 
     /// - Parameters:
     ///   - maximum: loops in all, at least 1.
-    ///   - memory: bytes of replay buffers and held bytes, shared equally among the loops.
+    ///   - arenaLimits: of each loop; what they hold together is bounded by the budget of the main loop's arena.
     public init(main: EventLoop, maximum: Int, arenaLimits: ArenaLimits) {
         self.main = main
         self.maximum = max(1, maximum)
@@ -60,7 +60,7 @@ public final class LoopPool {
     }
 
     private func startLoop() throws(Errno) {
-        let arena = try Arena(limits: arenaLimits)
+        let arena = try Arena(limits: arenaLimits, budget: main.arena.budget)
         if let key = escrow?.hold(.arena, arena.memoryFile) { arena.label = key.value }
         try start(arena)
     }
@@ -88,7 +88,7 @@ public final class LoopPool {
         places[0] = Place(
             mailbox: places[0].mailbox, sessions: places[0].sessions, arena: key(main.arena.label))
         for key in estate.arenaKeys {
-            guard let arena = estate.takeArena(key, limits: arenaLimits) else { continue }
+            guard let arena = estate.takeArena(key, limits: arenaLimits, budget: main.arena.budget) else { continue }
             // Without memory for the loop, its sessions end in resets.
             _ = try? start(arena)
         }

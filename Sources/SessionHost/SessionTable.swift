@@ -37,6 +37,18 @@ public final class SessionTable {
         driver.drop(saying: surrender.reason)
     }
 
+    /// Suspended sessions, the longest first.
+    func longestSuspended(atMost count: Int) -> [(id: SessionID, since: Instant)] {
+        let suspended = entries.keys.compactMap { id in suspendedSince(id).map { (id: id, since: $0) } }
+        return Array(suspended.sorted { $0.since < $1.since }.prefix(count))
+    }
+
+    /// nil for a session that is not there, or not suspended.
+    func suspendedSince(_ id: SessionID) -> Instant? {
+        guard let session = entries[id]?.driver.session, session.state == .suspended else { return nil }
+        return session.suspendedSince
+    }
+
     public var drivers: [SessionDriver] { entries.values.map(\.driver) }
 
     public var reports: [ProgramReport] {

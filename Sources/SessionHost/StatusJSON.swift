@@ -97,7 +97,7 @@ extension SessionHistory.Event {
         case .suspended: ("suspended", nil, nil)
         case .silent: ("silent", nil, nil)
         case .resumed(let after): ("resumed", nil, after)
-        case .joined: ("joined", nil, nil)
+        case .switched: ("switched", nil, nil)
         case .networkChanged: ("network-changed", nil, nil)
         case .closing: ("closing", nil, nil)
         }

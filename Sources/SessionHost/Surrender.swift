@@ -12,7 +12,8 @@ public enum Surrender: Equatable, Sendable {
     /// What is told to the peer.
     public var reason: GoneMessage.Reason {
         switch self {
-        case .byHand, .ending: .ending
+        case .byHand: .dropped
+        case .ending: .ending
         case .limit: .exhausted
         }
     }

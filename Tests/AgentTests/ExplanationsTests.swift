@@ -1,4 +1,3 @@
-import SessionHost
 import SessionProtocol
 import SystemPackage
 import Testing
@@ -36,16 +35,13 @@ struct ExplanationsTests {
     @Test("what plain TCP would have done as well needs no words")
     func endings() {
         for ending: Ending in [.finished, .abortedHere, .abortedByPeer, .dropped(.ending)] {
-            #expect(ending.explanation(of: nil) == nil)
+            #expect(ending.explanation == nil)
         }
-        #expect(Ending.dropped(.ending).explanation(of: .ending) == nil)
-        #expect(
-            Ending.dropped(.ending).explanation(of: .byHand) == "given up by hand (usl drop); the connection is reset")
         for ending: Ending in [
             .gone(.ending), .gone(.unknown), .gone(.expired), .gone(.exhausted), .gone(.violation), .expired,
             .unconfirmed, .violation(.beyondFin),
         ] {
-            #expect(ending.explanation(of: nil)?.hasSuffix("the connection is reset") == true)
+            #expect(ending.explanation?.hasSuffix("the connection is reset") == true)
         }
     }
 }

@@ -183,13 +183,14 @@ extension EndToEnd {
             """
 
         /// The smaller limit of the two ends counts; both applications see a reset, and both ends say why.
-        @Test(arguments: [["--suspend", "2s"]])
-        func expiry(options: [String]) throws {
+        @Test(arguments: [true, false])
+        func expiry(atClient: Bool) throws {
             try UnderTest.withoutGateway { test in
                 let server = try test.server.start(Peers.client(Peers.tellingServer))
                 try server.waitForOutput("serving")
-                let gateway = try test.startGateway()
-                let client = try test.client.start(test.prefix(options) + Peers.client(Self.endures))
+                let limit = ["--suspend", "2s"]
+                let gateway = try test.startGateway(atClient ? [] : limit)
+                let client = try test.client.start(test.prefix(atClient ? limit : []) + Peers.client(Self.endures))
                 try client.waitForOutput("talking")
                 for host in [test.client, test.server] {
                     try host.expectSessions("[(s['suspend_limit'], s['expires']) for s in sessions] == [(2, None)]")

@@ -17,9 +17,11 @@ extension UnderTest {
     }
 
     /// Starts a gateway on the server and waits until it listens.
-    func startGateway(allow: String = "*:1-65535", state: String = "/run/state") throws -> LabProcess {
+    func startGateway(
+        allow: String = "*:1-65535", state: String = "/run/state", _ options: [String] = []
+    ) throws -> LabProcess {
         let gateway = try server.start(
-            [try Self.usl(), "gateway", "--plain", "--allow", allow, "--state", state])
+            [try Self.usl(), "gateway", "--plain", "--allow", allow, "--state", state] + options)
         try server.waitForListener(port: Self.gatewayPort)
         return gateway
     }
@@ -57,22 +59,21 @@ extension Host {
     }
 
     /// Aborts every link of this host once, whatever state it is in.
-    func resetLinks() throws {
-        let port = UnderTest.gatewayPort
+    func resetLinks(port: UInt16 = UnderTest.gatewayPort) throws {
         try succeed([
             "ss", "-H", "-K", "-t", "state", "connected", "( sport = :\(port) or dport = :\(port) )",
         ])
     }
 
     /// Answers everything that passes from or to a port with a reset, or with nothing.
-    func block(port: UInt16, silently: Bool = false) throws {
+    func block(port: UInt16, silently: Bool = false, named table: String = "block") throws {
         let verdict = silently ? "drop" : "reject with tcp reset"
         try succeed(
             ["nft", "-f", "-"],
             input: .bytes(
                 Array(
                     """
-                    table inet block {
+                    table inet \(table) {
                         chain pass {
                             type filter hook forward priority 0;
                             tcp dport \(port) \(verdict)
@@ -98,7 +99,7 @@ extension Host {
                     """.utf8)))
     }
 
-    func unblock() throws { try succeed(["nft", "delete", "table", "inet", "block"]) }
+    func unblock(named table: String = "block") throws { try succeed(["nft", "delete", "table", "inet", table]) }
 }
 extension Host {
     /// Counts the connections that others open to a port, whether or not they succeed.

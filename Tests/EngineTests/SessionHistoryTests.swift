@@ -12,7 +12,9 @@ struct SessionHistoryTests {
         var history = SessionHistory()
         for second in 1...3 { history.note(.dialFailed(.closed), Instant(nanoseconds: UInt64(second))) }
         #expect(history.entries.map(\.count) == [3] && history.entries[0].at.nanoseconds == 3)
-        for number in 0..<100 { history.note(number.isMultiple(of: 2) ? .joined : .suspended, Instant(nanoseconds: 9)) }
+        for number in 0..<100 {
+            history.note(number.isMultiple(of: 2) ? .switched : .suspended, Instant(nanoseconds: 9))
+        }
         #expect(history.entries.count == SessionHistory.capacity)
         #expect(history.entries.last?.event == .suspended)
     }

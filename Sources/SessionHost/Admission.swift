@@ -1,0 +1,123 @@
+import DequeModule
+import Engine
+public import Policy
+import SessionProtocol
+
+/// Keeps a process within its `[limits]`: lets sessions in, and when there is no room gives up those that have been suspended
+/// longest. On the main loop.
+public final class Admission {
+    /// Suspended sessions that are looked for at a time: each look is at all sessions.
+    private static let batch = 32
+
+    private struct Candidate: Sendable {
+        let id: SessionID
+        let since: Instant
+    }
+
+    private let limits: Limits
+    private let budget: MemoryBudget
+    private let pool: LoopPool
+    /// Sessions that are here, those included that wait for their target.
+    public private(set) var count = 0
+    /// Who waits for room, in order.
+    private var waiting: Deque<(Shortage?) -> Void> = []
+    /// Suspended sessions, the longest first, as of the last look.
+    private var candidates: Deque<Candidate> = []
+    private var isMakingRoom = false
+
+    public init(_ limits: Limits, pool: LoopPool) {
+        self.limits = limits
+        self.pool = pool
+        budget = pool.main.arena.budget
+        let (main, me) = (pool.main.mailbox, LoopBound(self, on: pool.main))
+        budget.whenShort {
+            main.post { me.on($0).relieve() }
+        }
+    }
+
+    // MARK: - Coming and going
+
+    /// Lets a session in, if need be when others have been given up for it, and calls `decided`: with nil if it is in, and
+    /// ``leave()`` must follow one day, or with what is short.
+    public func admit(_ decided: @escaping (Shortage?) -> Void) {
+        if waiting.isEmpty, enter() == nil { return decided(nil) }
+        waiting.append(decided)
+        if !isMakingRoom { makeRoom() }
+    }
+
+    /// A session of a process before this one is here, whatever the limits say.
+    public func takeOver() {
+        count += 1
+        budget.takeOver(SessionBuffers.leastPromise)
+    }
+
+    /// A session that was let in has ended.
+    public func leave() {
+        count -= 1
+        budget.giveBack(SessionBuffers.leastPromise)
+    }
+
+    private func enter() -> Shortage? {
+        if count >= limits.sessions { return .sessions }
+        if !budget.take(SessionBuffers.leastPromise) { return .memory }
+        count += 1
+        return nil
+    }
+
+    // MARK: - Making room
+
+    /// A session that is here has no memory to go on.
+    private func relieve() {
+        guard !isMakingRoom else { return }
+        giveUpNext(because: .memory) { _ in }
+    }
+
+    private func makeRoom() {
+        while let decided = waiting.first {
+            guard let shortage = enter() else {
+                waiting.removeFirst()
+                decided(nil)
+                continue
+            }
+            return giveUpNext(because: shortage) { [self] isDone in
+                if !isDone, let decided = waiting.popFirst() { decided(shortage) }
+                makeRoom()
+            }
+        }
+    }
+
+    /// Gives up the session that has been suspended longest, and calls `then` when it is gone; with false if there is none.
+    private func giveUpNext(because shortage: Shortage, then: @escaping (Bool) -> Void) {
+        isMakingRoom = true
+        if let candidate = candidates.popFirst() { return giveUp(candidate, because: shortage, then) }
+        let me = LoopBound((self, then), on: pool.main)
+        pool.gather {
+            $0.longestSuspended(atMost: Self.batch).map { Candidate(id: $0.id, since: $0.since) }
+        } then: { found, loop in
+            let (admission, then) = me.on(loop)
+            admission.candidates = Deque(found.sorted { $0.since < $1.since }.prefix(Self.batch))
+            guard let candidate = admission.candidates.popFirst() else {
+                admission.isMakingRoom = false
+                return then(false)
+            }
+            admission.giveUp(candidate, because: shortage, then)
+        }
+    }
+
+    private func giveUp(_ candidate: Candidate, because shortage: Shortage, _ then: @escaping (Bool) -> Void) {
+        let me = LoopBound((self, then), on: pool.main)
+        pool.gather { table -> [Bool] in
+            // It may have been resumed meanwhile.
+            guard table.suspendedSince(candidate.id) == candidate.since else { return [] }
+            table.giveUp(candidate.id, because: .limit(shortage))
+            return [true]
+        } then: { given, loop in
+            let (admission, then) = me.on(loop)
+            guard given.isEmpty else {
+                admission.isMakingRoom = false
+                return then(true)
+            }
+            admission.giveUpNext(because: shortage, then: then)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import Policy
+import Testing
+
+@testable import Engine
+@testable import SessionHost
+
+@Suite("Admission")
+struct AdmissionTests {
+    private final class Answers {
+        var shortages: [Shortage?] = []
+    }
+
+    private func limits(_ text: String) throws -> Limits {
+        var configuration = Configuration()
+        try configuration.apply(Array("[limits]\n\(text)".utf8), file: "")
+        return configuration.limits
+    }
+
+    /// Asks for `count` sessions at once, without any that could be given up.
+    private func admit(_ count: Int, _ limits: Limits) throws -> (Admission, Answers, EventLoop) {
+        let arena = ArenaLimits(capacity: limits.memory)
+        let loop = try EventLoop(arena: arena)
+        let admission = Admission(limits, pool: LoopPool(main: loop, maximum: 1, arenaLimits: arena))
+        let answers = Answers()
+        for _ in 0..<count { admission.admit { answers.shortages.append($0) } }
+        let end = ContinuousClock.now + .seconds(10)
+        while answers.shortages.count < count, ContinuousClock.now < end {
+            loop.mailbox.post { _ in }
+            loop.turn()
+        }
+        return (admission, answers, loop)
+    }
+
+    @Test("sessions are let in up to the limit; the rest is refused, in order, and let in when others leave")
+    func sessions() throws {
+        let (admission, answers, _) = try admit(5, limits("sessions = 3"))
+        #expect(answers.shortages == [nil, nil, nil, .sessions, .sessions])
+        #expect(admission.count == 3)
+        admission.leave()
+        admission.admit { answers.shortages.append($0) }
+        #expect(answers.shortages.last == .some(nil) && admission.count == 3)
+    }
+
+    @Test("each session needs the memory that its peer is promised")
+    func memory() throws {
+        let (admission, answers, loop) = try admit(20, limits("memory = \"1MiB\""))
+        #expect(answers.shortages == Array(repeating: nil, count: 16) + Array(repeating: .memory, count: 4))
+        for _ in 0..<16 { admission.leave() }
+        #expect(loop.arena.budget.bytesUsed == 0)
+        admission.takeOver()
+        #expect(admission.count == 1 && loop.arena.budget.bytesUsed == 64 << 10)
+    }
+}
