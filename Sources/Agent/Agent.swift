@@ -26,8 +26,8 @@ final class Agent {
     private var detected = DetectionCache<SocketAddress>()
     /// Connections that wait for the same destination to be probed.
     private var probing: [SocketAddress: [(Route) -> Void]] = [:]
-    /// What applications asked for, by the cookie of their socket.
-    private(set) var askedAddresses: [UInt64: AddressBytes] = [:]
+    /// What applications take their sockets for, by the cookie of the socket.
+    private(set) var socketNames: [UInt64: SocketNames] = [:]
     private(set) var drain: Drain?
 
     init(_ options: AgentOptions, pool: LoopPool, escrow: EscrowClient, ledger: SessionLedger) {
@@ -200,8 +200,8 @@ final class Agent {
 
     // MARK: - Names
 
-    func remember(_ cookie: UInt64, _ asked: AddressBytes) { askedAddresses[cookie] = asked }
-    func forget(_ cookie: UInt64) { askedAddresses[cookie] = nil }
+    func remember(_ cookie: UInt64, _ names: SocketNames) { socketNames[cookie] = names }
+    func forget(_ cookie: UInt64) { socketNames[cookie] = nil }
 
     // MARK: - Legs and the keeper
 

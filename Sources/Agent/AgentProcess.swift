@@ -71,7 +71,7 @@ public final class AgentProcess {
             controlListener, on: loop, pool: pool,
             connect: .init(
                 connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
-                peerName: { agent.askedAddresses[$0] }))
+                names: { agent.socketNames[$0] }))
         if let target { forward = try Forward(from: listeners, to: target, agent) }
         escrow.reportReady()
     }

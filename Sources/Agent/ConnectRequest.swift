@@ -169,7 +169,8 @@ final class ConnectRequest {
     private func opened() {
         guard case .opening = stage, let expected else { return }
         agent.notices.explain("\(name) to \(destination): session \(session?.id.hex ?? "?")")
-        agent.remember(expected.cookie, asked)
+        agent.remember(
+            expected.cookie, SocketNames(peer: asked, local: AddressBytes(expected.localName)))
         stage = .awaitingLeg
         schedule(.leg, after: ConnectRequest.legLimit)
         do throws(Errno) {

@@ -56,13 +56,22 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         return nil
     }
 
-    /// Gives the socket the local address that it would have had without USL, as far as the application has not done so,
-    /// so that its getsockname(2) is right and its leg can be recognised; and readies it for loopback.
+    /// Gives the socket a local address, as far as the application has not done so, by which its leg can be recognised;
+    /// and readies it for loopback.
     ///
     /// - Returns: what to know once this copy is closed.
     public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
-        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie)
+        let source = try bindSource()
+        return ExpectedLeg(
+            source: source, local: Self.localName(of: source, to: destination), destination: destination, cookie: cookie)
+    }
+
+    /// The local address that a socket with this leg would have without USL, as getsockname(2) shall tell it.
+    public static func localName(of source: SocketAddress, to destination: SocketAddress) -> SocketAddress {
+        // A wrong local address is better than no connection.
+        guard source.isLoopback, let natural = try? naturalSource(for: destination) else { return source }
+        return natural.with(port: source.port)
     }
 
     /// The address from which the leg will come, never IPv4-mapped.
@@ -72,14 +81,13 @@ public struct ApplicationSocket: ~Copyable, Sendable {
             // On loopback, the kernel fills a wildcard in with the loopback address.
             return bound.isWildcard ? loopback : bound.unmapped
         }
-        if !bound.isWildcard { return try bindPort(at: bound) }
-        // A wrong local address is better than no connection: no route, or no free port at that address.
-        if let source = try? naturalSource(), let local = try? bindPort(at: source) { return local }
-        return try bindPort(at: loopback)
+        // An address of the network would take the leg with it when this machine loses it: the kernel sends nothing from or
+        // to an address that is not its own, on loopback neither.
+        return try bindPort(at: bound.isWildcard ? loopback : bound)
     }
 
     /// The source address that the kernel's routes choose for the destination. Nothing is sent.
-    private borrowing func naturalSource() throws(Errno) -> SocketAddress {
+    private static func naturalSource(for destination: SocketAddress) throws(Errno) -> SocketAddress {
         let target = destination.unmapped
         let probe = Descriptor(
             owning: try check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
@@ -121,6 +129,8 @@ public struct ApplicationSocket: ~Copyable, Sendable {
 public struct ExpectedLeg: Hashable, Sendable {
     /// The address from which the leg will come, as its listener will see it: never IPv4-mapped.
     public let source: SocketAddress
+    /// The local address that the application's socket would have without USL, never IPv4-mapped.
+    public let local: SocketAddress
     /// What the application asked for, in its own spelling.
     public let destination: SocketAddress
     /// The kernel's identity of the application's socket (`SO_COOKIE`).
@@ -137,6 +147,9 @@ public struct ExpectedLeg: Hashable, Sendable {
 
     /// A loopback address of that family, as the application's socket must spell it to connect there.
     public func spelling(of leg: SocketAddress) -> SocketAddress { destination.isMapped ? leg.mapped : leg }
+
+    /// What getsockname(2) shall tell the application, as its socket must spell it.
+    public var localName: SocketAddress { spelling(of: local) }
 }
 
 extension SocketAddress {

@@ -123,6 +123,8 @@ public enum ControlRequest: Equatable, Sendable {
     case connect(to: AddressBytes, blocking: Bool)
     /// Which address did the application ask for on the socket with this cookie (`SO_COOKIE`)?
     case peerName(cookie: UInt64)
+    /// Which local address would the socket with this cookie have without USL?
+    case localName(cookie: UInt64)
     /// Every session of this process. The answer is JSON until end of file, not a `ControlResponse`.
     case status
     /// One session with what has happened to it lately. Answered like `status`, without sessions if it is not there.
@@ -140,6 +142,7 @@ public enum ControlRequest: Equatable, Sendable {
             self = .connect(to: address, blocking: message.flags & Self.blockingFlag != 0)
         case 2: self = .peerName(cookie: message.cookie)
         case 3: self = .status
+        case 6: self = .localName(cookie: message.cookie)
         case 4, 5:
             guard let name = SessionName(message.address) else { return nil }
             self = message.kind == 4 ? .session(name) : .drop(name)
@@ -157,6 +160,9 @@ public enum ControlRequest: Equatable, Sendable {
         case .peerName(let cookie):
             message = ControlMessage(kind: 2)
             message.cookie = cookie
+        case .localName(let cookie):
+            message = ControlMessage(kind: 6)
+            message.cookie = cookie
         case .status: message = ControlMessage(kind: 3)
         case .session(let name):
             message = ControlMessage(kind: 4)
@@ -169,7 +175,7 @@ public enum ControlRequest: Equatable, Sendable {
     }
 }
 
-/// The agent's answer to `connect` (the first four) and to `peerName` (the last two).
+/// The agent's answer to `connect` (the first four), and to `peerName` and `localName` (the last two).
 public enum ControlResponse: Equatable, Sendable {
     /// Connect to where the application wanted to go; USL has no part in it.
     case direct
@@ -179,7 +185,7 @@ public enum ControlResponse: Equatable, Sendable {
     case held(AddressBytes)
     /// The connection failed with this errno.
     case refused(Int32)
-    /// The application asked for this address.
+    /// The application asked for this address, or would have it.
     case asked(AddressBytes)
     /// No session belongs to that socket.
     case notMine

@@ -5,11 +5,12 @@ import CLinux
 // once-initialiser, which takes a lock and so may not be used in a signal handler.
 
 private typealias ConnectFunction = @convention(c) (Int32, UnsafePointer<sockaddr>?, socklen_t) -> Int32
-private typealias PeerNameFunction =
+private typealias NameFunction =
     @convention(c) (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
 
 nonisolated(unsafe) private var connectAfterUs: ConnectFunction?
-nonisolated(unsafe) private var peerNameAfterUs: PeerNameFunction?
+nonisolated(unsafe) private var peerNameAfterUs: NameFunction?
+nonisolated(unsafe) private var localNameAfterUs: NameFunction?
 
 /// The agent's control socket; its family is zero when this process has no agent.
 nonisolated(unsafe) private(set) var agentAddress = sockaddr_un()
@@ -19,6 +20,7 @@ nonisolated(unsafe) private(set) var agentAddress = sockaddr_un()
 private let initialise: @convention(c) () -> Void = {
     connectAfterUs = findConnect()
     peerNameAfterUs = findPeerName()
+    localNameAfterUs = findLocalName()
     // A copy: programs that set their title (setproctitle) write over the environment's memory.
     guard let path = getenv("USL_AGENT") else { return }
     let count = strlen(path)
@@ -46,10 +48,24 @@ func nextPeerName(
     return next(socket, address, length)
 }
 
+/// getsockname(2), likewise.
+func nextLocalName(
+    _ socket: Int32, _ address: UnsafeMutablePointer<sockaddr>?, _ length: UnsafeMutablePointer<socklen_t>?
+) -> Int32 {
+    guard let next = localNameAfterUs ?? findLocalName() else {
+        return usl_getsockname_call(socket, address, length)
+    }
+    return next(socket, address, length)
+}
+
 private func findConnect() -> ConnectFunction? {
     unsafeBitCast(dlsym(usl_rtld_next(), "connect"), to: ConnectFunction?.self)
 }
 
-private func findPeerName() -> PeerNameFunction? {
-    unsafeBitCast(dlsym(usl_rtld_next(), "getpeername"), to: PeerNameFunction?.self)
+private func findPeerName() -> NameFunction? {
+    unsafeBitCast(dlsym(usl_rtld_next(), "getpeername"), to: NameFunction?.self)
+}
+
+private func findLocalName() -> NameFunction? {
+    unsafeBitCast(dlsym(usl_rtld_next(), "getsockname"), to: NameFunction?.self)
 }

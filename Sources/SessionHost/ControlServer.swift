@@ -11,16 +11,16 @@ public final class ControlServer {
     public typealias ConnectHandler = (
         consuming ControlConnection, AddressBytes, _ blocking: Bool, consuming Descriptor
     ) -> Void
-    /// What an agent answers to `peerName`.
-    public typealias PeerNameHandler = (_ cookie: UInt64) -> AddressBytes?
+    /// What an agent answers to `peerName` and `localName`.
+    public typealias NamesHandler = (_ cookie: UInt64) -> SocketNames?
 
     public struct AgentHandlers {
         let connect: ConnectHandler
-        let peerName: PeerNameHandler
+        let names: NamesHandler
 
-        public init(connect: @escaping ConnectHandler, peerName: @escaping PeerNameHandler) {
+        public init(connect: @escaping ConnectHandler, names: @escaping NamesHandler) {
             self.connect = connect
-            self.peerName = peerName
+            self.names = names
         }
     }
 
@@ -57,8 +57,10 @@ public final class ControlServer {
                 return
             }
             agent.connect(connection, address, blocking, socket)
-        case .peerName(let cookie):
-            let answer = agent?.peerName(cookie).map { ControlResponse.asked($0) } ?? .notMine
+        case .peerName(let cookie), .localName(let cookie):
+            let names = agent?.names(cookie)
+            let name = if case .peerName = request { names?.peer } else { names?.local }
+            let answer = name.map { ControlResponse.asked($0) } ?? .notMine
             if let connection = client.leave() { _ = try? connection.send(answer) }
         case .status: answer(client) { $0.reports }
         case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }

@@ -62,7 +62,7 @@ struct ConnectRequestTests {
             #expect(answer == .refused(errno.rawValue))
         }
         try turn(agent.loop) { agent.agent.connectionCount == 0 }
-        #expect(agent.legsInEscrow() == 0 && agent.agent.askedAddresses.isEmpty)
+        #expect(agent.legsInEscrow() == 0 && agent.agent.socketNames.isEmpty)
     }
 
     @Test("a gateway that says nothing: after the grace time the application is held, not kept")

@@ -82,11 +82,22 @@ import Testing
         try expectLeg(of: socket, to: kind.destination)
     }
 
-    @Test func theNaturalSourceIsKept() throws {
-        let socket = try tcpSocket(AF_INET)
-        let local = try look(at: socket, address("127.0.0.9", 80)).prepareLeg().source
-        #expect(local.host == address("127.0.0.1", 0).host && local.port != 0)
-        #expect(try LegSocket.localAddress(of: socket.number) == local)
+    /// The leg must outlive the addresses of this machine; its name is what the application would see without it.
+    @Test(arguments: Kind.allCases) func theLegIsOnLoopbackAndItsNameIsNot(kind: Kind) throws {
+        let socket = try tcpSocket(kind.family)
+        let leg = try look(at: socket, kind.destination).prepareLeg()
+        #expect(leg.source.isLoopback && leg.source.port != 0)
+        #expect(try LegSocket.localAddress(of: socket.number).unmapped == leg.source)
+        #expect(leg.local == (try naturalAddress(for: kind.destination)?.with(port: leg.source.port) ?? leg.source))
+        #expect(leg.localName.family == kind.family && leg.localName.port == leg.source.port)
+    }
+
+    /// What a datagram socket's routing says, as it sends nothing; nil without a route.
+    private func naturalAddress(for destination: SocketAddress) throws -> SocketAddress? {
+        let target = destination.unmapped
+        let probe = Descriptor(owning: try check(CLinux.socket(target.family, Int32(SOCK_DGRAM.rawValue), 0)))
+        guard target.withSockaddr({ usl_connect(probe.number, $0, $1) }) == 0 else { return nil }
+        return try LegSocket.localAddress(of: probe.number)
     }
 
     @Test func aBoundPortIsKept() throws {

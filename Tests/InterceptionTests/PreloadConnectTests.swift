@@ -20,6 +20,7 @@ import Testing
             """, to: kind.destination, agent: agent.path)
         let opened = try agent.openLeg()
         try write("hello", to: opened.leg.descriptor)
+        try agent.serve(program) { _ in .notMine }
         var local = opened.leg.application.host.description
         if kind == .mapped { local = "::ffff:" + local }
         #expect(try program.finish() == ["hello ('\(local)', \(opened.leg.application.port))"])
@@ -71,6 +72,7 @@ import Testing
         }
         try wait(server.descriptor.number, for: POLLIN)
         let leg = try unwrap(server.accept())
+        try agent.serve(program) { _ in .notMine }
         #expect(try program.finish() == ["\(leg.application.port)"])
     }
 

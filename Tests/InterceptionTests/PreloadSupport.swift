@@ -143,9 +143,17 @@ final class FakeAgent {
         }
     }
 
-    /// The answer to `peerName` for one socket.
-    static func naming(_ cookie: UInt64, _ address: SocketAddress) -> (ControlRequest) -> ControlResponse {
-        { $0 == .peerName(cookie: cookie) ? .asked(AddressBytes(address)) : .notMine }
+    /// The answers to `peerName` and `localName` for one socket.
+    static func naming(
+        _ cookie: UInt64, _ peer: SocketAddress, local: SocketAddress? = nil
+    ) -> (ControlRequest) -> ControlResponse {
+        {
+            switch $0 {
+            case .peerName(cookie): .asked(AddressBytes(peer))
+            case .localName(cookie): local.map { .asked(AddressBytes($0)) } ?? .notMine
+            default: .notMine
+            }
+        }
     }
 }
 

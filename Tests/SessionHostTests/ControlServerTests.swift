@@ -27,7 +27,12 @@ struct ControlServerTests {
                     note.connected.append((address, blocking))
                     _ = try? library.send(.direct)
                 },
-                peerName: { cookie in cookie == 7 ? AddressBytes(count: 2) { UInt8($0) } : nil })
+                names: { cookie in
+                    guard cookie == 7, let peer = AddressBytes(count: 2, byte: { UInt8($0) }),
+                        let local = AddressBytes(count: 3, byte: { UInt8($0) })
+                    else { return nil }
+                    return SocketNames(peer: peer, local: local)
+                })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
                 try listener.descriptor.duplicate(), on: loop,

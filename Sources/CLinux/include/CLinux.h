@@ -88,6 +88,9 @@ static inline int usl_connect(int fd, const struct sockaddr *address, socklen_t 
 static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *length) {
     return (int)syscall(SYS_getpeername, fd, address, length);
 }
+static inline int usl_getsockname_call(int fd, struct sockaddr *address, socklen_t *length) {
+    return (int)syscall(SYS_getsockname, fd, address, length);
+}
 
 // Calls whose address parameter glibc declares as a transparent union, which Swift does not take for a pointer.
 static inline int usl_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Interception
 
-/// getpeername(2) of real programs under the preload library.
-@Suite struct PreloadPeerNameTests {
+/// getpeername(2) and getsockname(2) of real programs under the preload library.
+@Suite struct PreloadNamesTests {
     let agent: FakeAgent
 
     init() throws { agent = try FakeAgent() }
@@ -54,6 +54,34 @@ import Testing
         #expect(namesAsked == 1)
         #expect(try program.finish() == ["True"])
         _ = server.address
+    }
+
+    @Test(arguments: Kind.allCases) func theLocalNameIsWhatItWouldBe(kind: Kind) throws {
+        let program = try Program.python(
+            "s = socket.socket(family); s.connect(target); say(s.getsockname()[:2] == target)",
+            to: kind.destination, agent: agent.path)
+        let opened = try agent.openLeg()
+        // Any address that no leg has will do.
+        try agent.serve(
+            program, answer: FakeAgent.naming(opened.cookie, kind.destination, local: kind.destination))
+        #expect(try program.finish() == ["True"])
+        _ = opened.leg.application
+    }
+
+    /// Those of listeners and datagram sockets are not asked for at all.
+    @Test func otherLocalNamesAreShownAsTheyAre() throws {
+        let program = try Program.python(
+            """
+            made = []
+            for kind, listens in ((socket.SOCK_STREAM, True), (socket.SOCK_DGRAM, False)):
+                s = socket.socket(family, kind)
+                s.bind(('127.0.0.1', 0))
+                if listens: s.listen()
+                made.append(s)
+                say(s.getsockname()[0])
+            """, to: Kind.v4.destination, agent: agent.path)
+        #expect(try program.finish() == ["127.0.0.1", "127.0.0.1"])
+        try agent.expectSilence()
     }
 
     @Test func anUnconnectedSocketHasNone() throws {

@@ -1,0 +1,86 @@
+import CLinux
+
+// What an application takes its socket for, not the loopback addresses of its leg.
+
+/// getpeername(2) of the application: what it asked for.
+@c(getpeername)
+public func interposedPeerName(
+    _ socket: Int32, _ address: UnsafeMutablePointer<sockaddr>?, _ length: UnsafeMutablePointer<socklen_t>?
+) -> Int32 {
+    let room = length?.pointee ?? 0
+    let result = nextPeerName(socket, address, length)
+    guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
+    let errnoBefore = usl_errno()
+    if isLoopback(nextPeerName, of: socket), isTCP(socket), let cookie = cookie(of: socket) {
+        tell(.peerName(cookie: cookie), address, length, room: room)
+    }
+    usl_set_errno(errnoBefore)
+    return result
+}
+
+/// getsockname(2) of the application: the local address that it would have without USL.
+@c(getsockname)
+public func interposedLocalName(
+    _ socket: Int32, _ address: UnsafeMutablePointer<sockaddr>?, _ length: UnsafeMutablePointer<socklen_t>?
+) -> Int32 {
+    let room = length?.pointee ?? 0
+    let result = nextLocalName(socket, address, length)
+    guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
+    let errnoBefore = usl_errno()
+    if isLoopback(nextLocalName, of: socket), isTCP(socket), !isListening(socket), let cookie = cookie(of: socket) {
+        tell(.localName(cookie: cookie), address, length, room: room)
+    }
+    usl_set_errno(errnoBefore)
+    return result
+}
+
+/// Asks the agent for a name, and puts it in the place of what the kernel has told, if the socket is a session's.
+private func tell(
+    _ request: ControlRequest, _ address: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>,
+    room: socklen_t
+) {
+    var signals = SignalWatch()
+    guard case .response(.asked(let name)) = askAgent(request, passing: -1, signals: &signals) else { return }
+    let target = UnsafeMutableRawPointer(address)
+    for index in 0..<min(Int(room), name.count) {
+        target.storeBytes(of: name[index], toByteOffset: index, as: UInt8.self)
+    }
+    // The full length, also when the caller's room was smaller (getpeername(2)).
+    length.pointee = socklen_t(name.count)
+}
+
+/// 127/8, `::1`, or 127/8 mapped into IPv6. Asks again, because the caller's room may cut the address off.
+private func isLoopback(
+    _ name: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32, of socket: Int32
+) -> Bool {
+    var storage = sockaddr_storage()
+    return withUnsafeMutableBytes(of: &storage) { bytes in
+        var length = socklen_t(bytes.count)
+        let address = UnsafeMutableRawPointer(bytes.baseAddress!).assumingMemoryBound(to: sockaddr.self)
+        guard name(socket, address, &length) == 0 else { return false }
+        switch Int32(address.pointee.sa_family) {
+        case AF_INET: return bytes[4] == 127
+        case AF_INET6:
+            for index in 8..<18 where bytes[index] != 0 { return false }
+            let isMapped = bytes[18] == 0xff && bytes[19] == 0xff
+            if isMapped { return bytes[20] == 127 }
+            for index in 18..<23 where bytes[index] != 0 { return false }
+            return bytes[23] == 1
+        default: return false
+        }
+    }
+}
+
+/// A server's own sockets are never a session's.
+private func isListening(_ socket: Int32) -> Bool {
+    var value: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    return getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0
+}
+
+private func cookie(of socket: Int32) -> UInt64? {
+    var value: UInt64 = 0
+    var length = socklen_t(MemoryLayout<UInt64>.size)
+    guard getsockopt(socket, SOL_SOCKET, SO_COOKIE, &value, &length) == 0 else { return nil }
+    return value
+}
