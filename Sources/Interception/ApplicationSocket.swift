@@ -64,7 +64,8 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         SocketOption.setReno(of: descriptor.number)
         let source = try bindSource()
         return ExpectedLeg(
-            source: source, local: Self.localName(of: source, to: destination), destination: destination, cookie: cookie)
+            source: source, local: Self.localName(of: source, to: destination), destination: destination, cookie: cookie
+        )
     }
 
     /// The local address that a socket with this leg would have without USL, as getsockname(2) shall tell it.

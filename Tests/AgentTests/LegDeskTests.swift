@@ -70,6 +70,7 @@ struct LegDeskTests {
     }
 
     private func expectation(_ source: SocketAddress) -> ExpectedLeg {
-        ExpectedLeg(source: source, local: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: 1)
+        ExpectedLeg(
+            source: source, local: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: 1)
     }
 }
