@@ -39,7 +39,11 @@ final class RestoredConnection {
         source = hadLeg || escrowKey != nil ? nil : application.source
         if application.cookie != 0 {
             let asked = application.isMapped ? destination.mapped : destination
-            agent.remember(application.cookie, AddressBytes(asked))
+            let local = application.source.map {
+                ExpectedLeg(source: $0, destination: asked, cookie: application.cookie).localName
+            }
+            agent.remember(
+                application.cookie, SocketNames(peer: AddressBytes(asked), local: local.map { AddressBytes($0) }))
         }
         if hadLeg, let leg = try? stored.leg?.localAddress(), let from = application.source,
             let ticket = agent.desk.occupy(leg.unmapped, by: from)

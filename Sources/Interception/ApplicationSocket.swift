@@ -40,7 +40,7 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         if destination.isLinkLocal || bound.isLinkLocal { return .linkLocal }
         if destination.isWildcard || destination.isMulticast { return .notOneHost }
         if let device = boundDevice() { return .boundToDevice(device) }
-        if bound.unmapped.isLoopback && !destination.isLoopback { return .boundToLoopback }
+        if bound.unmapped.isLoopback && !destination.isLoopback && !isPrepared { return .boundToLoopback }
         if let minimum = try? SocketOption.read(ip, IP_MINTTL, of: number, initial: Int32(0)), minimum > 0 {
             return .minimumTTL
         }
@@ -62,17 +62,7 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// - Returns: what to know once this copy is closed.
     public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
-        let source = try bindSource()
-        return ExpectedLeg(
-            source: source, local: Self.localName(of: source, to: destination), destination: destination, cookie: cookie
-        )
-    }
-
-    /// The local address that a socket with this leg would have without USL, as getsockname(2) shall tell it.
-    public static func localName(of source: SocketAddress, to destination: SocketAddress) -> SocketAddress {
-        // A wrong local address is better than no connection.
-        guard source.isLoopback, let natural = try? naturalSource(for: destination) else { return source }
-        return natural.with(port: source.port)
+        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie)
     }
 
     /// The address from which the leg will come, never IPv4-mapped.
@@ -84,25 +74,18 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         }
         // An address of the network would take the leg with it when this machine loses it: the kernel sends nothing from or
         // to an address that is not its own, on loopback neither.
-        return try bindPort(at: bound.isWildcard ? loopback : bound)
-    }
-
-    /// The source address that the kernel's routes choose for the destination. Nothing is sent.
-    private static func naturalSource(for destination: SocketAddress) throws(Errno) -> SocketAddress {
-        let target = destination.unmapped
-        let probe = Descriptor(
-            owning: try check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
-        let number = probe.number
-        try target.withSockaddr { (pointer, length) throws(Errno) in
-            _ = try check(usl_connect(number, pointer, length))
-        }
-        return try LegSocket.localAddress(of: number)
+        guard bound.isWildcard else { return try bindPort(at: bound) }
+        let source = try bindPort(at: loopback)
+        // A port that was chosen, though the socket leaves that to connect(2): nobody else does that, and so the next agent
+        // will know that it was not the application who wanted loopback.
+        try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: descriptor.number, to: Int32(1))
+        return source
     }
 
     /// Binds to a free port of `address`, now: `IP_BIND_ADDRESS_NO_PORT` would leave the choice to connect(2).
     private borrowing func bindPort(at address: SocketAddress) throws(Errno) -> SocketAddress {
         let number = descriptor.number
-        let later = try SocketOption.read(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, initial: Int32(0))
+        let later = try bindsLater
         if later != 0 {
             try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: Int32(0))
         }
@@ -114,6 +97,16 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         let wanted = address.unmapped.with(port: 0)
         return try LegSocket.bind(number, to: destination.isMapped ? wanted.mapped : wanted).unmapped
     }
+
+    private var bindsLater: Int32 {
+        get throws(Errno) {
+            try SocketOption.read(
+                Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: descriptor.number, initial: Int32(0))
+        }
+    }
+
+    /// Whether an agent that has died since has bound the socket: see `bindSource`.
+    private var isPrepared: Bool { bound.port != 0 && (try? bindsLater) != 0 }
 
     /// The interface of `SO_BINDTODEVICE`.
     private borrowing func boundDevice() -> String? {
@@ -130,8 +123,6 @@ public struct ApplicationSocket: ~Copyable, Sendable {
 public struct ExpectedLeg: Hashable, Sendable {
     /// The address from which the leg will come, as its listener will see it: never IPv4-mapped.
     public let source: SocketAddress
-    /// The local address that the application's socket would have without USL, never IPv4-mapped.
-    public let local: SocketAddress
     /// What the application asked for, in its own spelling.
     public let destination: SocketAddress
     /// The kernel's identity of the application's socket (`SO_COOKIE`).
@@ -149,8 +140,24 @@ public struct ExpectedLeg: Hashable, Sendable {
     /// A loopback address of that family, as the application's socket must spell it to connect there.
     public func spelling(of leg: SocketAddress) -> SocketAddress { destination.isMapped ? leg.mapped : leg }
 
-    /// What getsockname(2) shall tell the application, as its socket must spell it.
-    public var localName: SocketAddress { spelling(of: local) }
+    /// The local address that the application's socket would have now without USL, as it must spell it: what getsockname(2)
+    /// shall tell. The leg's own, if the kernel knows no way to the destination.
+    public var localName: SocketAddress {
+        guard source.isLoopback, let natural = try? naturalSource() else { return spelling(of: source) }
+        return spelling(of: natural.with(port: source.port))
+    }
+
+    /// The source address that the kernel's routes choose for the destination. Nothing is sent.
+    private func naturalSource() throws(Errno) -> SocketAddress {
+        let target = destination.unmapped
+        let probe = Descriptor(
+            owning: try check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+        let number = probe.number
+        try target.withSockaddr { (pointer, length) throws(Errno) in
+            _ = try check(usl_connect(number, pointer, length))
+        }
+        return try LegSocket.localAddress(of: number)
+    }
 }
 
 extension SocketAddress {

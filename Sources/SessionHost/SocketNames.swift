@@ -4,10 +4,10 @@ public import Interception
 public struct SocketNames: Sendable {
     /// getpeername(2): what the application asked for.
     public let peer: AddressBytes
-    /// getsockname(2): where it would be without USL.
-    public let local: AddressBytes
+    /// getsockname(2): where it would be without USL; nil for what the kernel says.
+    public let local: AddressBytes?
 
-    public init(peer: AddressBytes, local: AddressBytes) {
+    public init(peer: AddressBytes, local: AddressBytes?) {
         self.peer = peer
         self.local = local
     }

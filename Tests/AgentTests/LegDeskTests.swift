@@ -71,6 +71,6 @@ struct LegDeskTests {
 
     private func expectation(_ source: SocketAddress) -> ExpectedLeg {
         ExpectedLeg(
-            source: source, local: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: 1)
+            source: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: 1)
     }
 }
