@@ -93,7 +93,8 @@ struct SessionDriverTests {
             written = session.near.written
             return quiet > 100
         }
-        #expect(session.opener?.report.state == .active)
+        // Silent for a second, the link is suspect, but nothing has failed.
+        #expect(session.opener?.ending == nil && session.opener?.report.links.isEmpty == false)
         session.path.isStalled = false
         try run([session]) { session.isOver }
         expectFinished(session)
