@@ -42,6 +42,11 @@ public struct TrafficReport: Sendable {
         }
     }
 
+    /// The part of a server's report that concerns one of its clients.
+    public init(of server: TrafficReport, _ client: TrafficReport) {
+        connections = server.connections.filter { client.connections[$0.key] != nil }
+    }
+
     /// Bytes that this side has sent, and that it has received.
     public var bytes: Int { connections.values.reduce(0) { $0 + $1.sent + $1.received } }
 
