@@ -18,11 +18,16 @@ struct TrafficCommand: ParsableCommand {
         @Argument var host: String
         @Argument var port: UInt16
         @Argument var orders: [String]
+        @Option var notableMicroseconds: UInt64 = 20_000
+        @Option var tickMilliseconds: UInt64?
 
         func run() throws {
             let parsed = orders.compactMap { TrafficOrder(text: $0) }
             guard parsed.count == orders.count else { throw ValidationError("not an order") }
-            Glibc.exit(TrafficPeer.run(parsed, host: host, port: port))
+            var telling = TrafficPeer.Telling()
+            telling.notable = notableMicroseconds * 1000
+            telling.ticks = tickMilliseconds.map { $0 * 1_000_000 }
+            Glibc.exit(TrafficPeer.run(parsed, host: host, port: port, telling: telling))
         }
     }
 

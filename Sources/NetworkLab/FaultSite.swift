@@ -74,18 +74,19 @@ public final class FaultSite: Sendable {
     // MARK: - Traffic
 
     /// What stands before a command so that its connections are sessions.
-    public var prefix: [String] {
-        [usl, "--plain", "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + options.clientOptions + ["--"]
+    public var prefix: [String] { prefix(options.clientOptions) }
+
+    /// The same with other options of `usl`.
+    public func prefix(_ options: [String]) -> [String] {
+        [usl, "--plain", "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + options + ["--"]
     }
 
     /// Starts connections to the server.
     ///
     /// - Parameter prefix: what stands before the program; by default, what makes its connections sessions.
     public func start(_ orders: [TrafficOrder], prefix: [String]? = nil) throws(LabError) -> LabProcess {
-        try client.start(
-            (prefix ?? self.prefix) + [
-                try LabTool.path(), "traffic", "run", lab["server"].address, "\(Self.trafficPort)",
-            ] + orders.map(\.text))
+        let program = [try LabTool.path(), "traffic", "run", lab["server"].address, "\(Self.trafficPort)"]
+        return try client.start((prefix ?? self.prefix) + program + orders.map(\.text))
     }
 
     /// Starts random connections to the server: `connections` at a time, for some seconds.
@@ -199,6 +200,11 @@ public final class FaultSite: Sendable {
         let port = Self.gatewayPort
         try lab[host].configure(
             .ss, ["-H", "-n", "-K", "-t", "state", "connected", "( sport = :\(port) or dport = :\(port) )"])
+    }
+
+    /// Aborts every connection between the client and the server, those of sessions and all others, at the client.
+    public func resetEverything() throws(LabError) {
+        try client.configure(.ss, ["-H", "-n", "-K", "-t", "state", "connected", "dst", lab["server"].address])
     }
 
     // MARK: - Processes

@@ -5,12 +5,20 @@ import SystemPackage
 /// The programs of the lab's traffic, unmodified applications both: they know nothing of sessions. A line each goes to the
 /// standard output:
 ///
-///     pause ID BEGIN LENGTH                                     a trip of a ping-pong of 20 ms or more (nanoseconds)
+///     pause ID BEGIN LENGTH                                     a trip of a ping-pong that took long (nanoseconds)
+///     tick ID TIME                                              another trip is done; told some times a second, if at all
 ///     done ID SENT SHA-256 RECEIVED SHA-256 LONGEST-PAUSE TRIPS MEDIAN
 ///     failed ID REASON
 public enum TrafficPeer {
-    /// Trips that are this long are told one by one.
-    static let notable: UInt64 = 20_000_000
+    /// What a client tells of its trips while it runs.
+    public struct Telling: Sendable {
+        /// Trips that take as long are told one by one, in nanoseconds.
+        public var notable: UInt64 = 20_000_000
+        /// How often it tells that it goes on, in nanoseconds.
+        public var ticks: UInt64?
+
+        public init() {}
+    }
 
     /// Serves connections until it is ended.
     public static func serve(port: UInt16) -> Int32 {
@@ -41,10 +49,12 @@ public enum TrafficPeer {
     /// Carries out the orders, all at once.
     ///
     /// - Returns: the exit status: 0 when every byte was as expected.
-    public static func run(_ orders: [TrafficOrder], host: String, port: UInt16) -> Int32 {
+    public static func run(
+        _ orders: [TrafficOrder], host: String, port: UInt16, telling: Telling = Telling()
+    ) -> Int32 {
         guard let host = SocketAddress.Host(numeric: host) else { return 2 }
         let address = SocketAddress(host: host, port: port)
-        let threads = orders.map { order in LabThread.start { connect(order, to: address) } }
+        let threads = orders.map { order in LabThread.start { connect(order, to: address, telling) } }
         for thread in threads { thread.join() }
         return threads.allSatisfy(\.hasSucceeded) ? 0 : 1
     }
@@ -62,7 +72,7 @@ public enum TrafficPeer {
                 var hasSucceeded = true
                 while labNow() < end {
                     let length = Double.random(in: 0.05...4, using: &chance)
-                    if !connect(.random(&chance, seconds: length), to: address) { hasSucceeded = false }
+                    if !connect(.random(&chance, seconds: length), to: address, Telling()) { hasSucceeded = false }
                     pause(.milliseconds(Int.random(in: 0...200, using: &chance)))
                 }
                 return hasSucceeded
@@ -73,7 +83,7 @@ public enum TrafficPeer {
     }
 
     /// - Returns: whether every byte was as expected.
-    private static func connect(_ order: TrafficOrder, to address: SocketAddress) -> Bool {
+    private static func connect(_ order: TrafficOrder, to address: SocketAddress, _ telling: Telling) -> Bool {
         let number = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard number >= 0 else { return fail(order, "socket: \(errnoText())") }
         let made = Descriptor(owning: number)
@@ -84,15 +94,21 @@ public enum TrafficPeer {
         guard send(number, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
             return fail(order, "send: \(errnoText())")
         }
-        return tell(order, TrafficConnection(made, order, isClient: true))
+        return tell(order, TrafficConnection(made, order, isClient: true), telling)
     }
 
     /// - Returns: whether it went well.
     @discardableResult
-    private static func tell(_ order: TrafficOrder, _ connection: consuming TrafficConnection) -> Bool {
+    private static func tell(
+        _ order: TrafficOrder, _ connection: consuming TrafficConnection, _ telling: Telling = Telling()
+    ) -> Bool {
+        var nextTick: UInt64 = 0
         do throws(TrafficError) {
             let outcome = try connection.run { begin, length in
-                if length >= notable { say("pause \(order.id) \(begin) \(length)") }
+                if length >= telling.notable { say("pause \(order.id) \(begin) \(length)") }
+                guard let ticks = telling.ticks, begin + length >= nextTick else { return }
+                nextTick = begin + length + ticks
+                say("tick \(order.id) \(begin + length)")
             }
             let median = outcome.trips.isEmpty ? 0 : outcome.trips.sorted()[outcome.trips.count / 2]
             say(

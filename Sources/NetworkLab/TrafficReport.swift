@@ -20,6 +20,8 @@ public struct TrafficReport: Sendable {
     public private(set) var connections: [UInt64: Connection] = [:]
     public private(set) var failures: [(id: UInt64, reason: String)] = []
     public private(set) var pauses: [Pause] = []
+    /// When the last trip was done, as far as it was told.
+    public private(set) var lastTick: UInt64 = 0
 
     public init(_ text: String) {
         for line in text.split(separator: "\n") {
@@ -36,6 +38,7 @@ public struct TrafficReport: Sendable {
                 if let begin = Int(words[2]), let length = Int(words.last ?? "") {
                     pauses.append(Pause(begin: begin, length: length))
                 }
+            case "tick": lastTick = UInt64(words[2]) ?? lastTick
             case "failed": failures.append((id, words[2...].joined(separator: " ")))
             default: continue
             }
