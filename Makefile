@@ -6,6 +6,9 @@ FIRST ?= 1
 SEEDS ?= 1000000
 RUNS ?= 50000
 SECONDS ?= 20
+MINUTES ?= 10
+SEED ?=
+SHARE ?= 1
 
 tree := $(CURDIR)/.build/usl
 # The command with a Swift runtime inside and the libraries in Embedded Swift do not mix in one build.
@@ -15,7 +18,7 @@ sources := Sources Tests Fuzz Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo test test-all bench simulate fuzz install format lint clean
+.PHONY: build demo test test-all bench chaos faults simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -41,6 +44,16 @@ test: lint build
 # More: many simulated schedules, and minutes under tcpkill.
 test-all: test simulate
 	$(tree)/bin/usl demo --seconds 300
+
+# Random traffic under random faults; SEED repeats a run.
+chaos: build
+	@scripts/setup test
+	$(SWIFT) run -c release usl-lab chaos --usl $(tree)/bin/usl --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# How long streams pause under each fault, beside TCP, MPTCP and ssh; SHARE=0.1 is quick. docs/faults.md has the figures.
+faults: build
+	@scripts/setup bench
+	$(SWIFT) run -c release usl-lab faults --usl $(tree)/bin/usl --share $(SHARE)
 
 simulate:
 	@scripts/setup build

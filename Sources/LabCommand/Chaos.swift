@@ -60,7 +60,7 @@ struct Chaos {
         // These two tell how long streams paused.
         programs.append(
             try site.start((1...2).map { .pingPong(id: $0, for: .seconds(options.seconds), pause: .milliseconds(5)) }))
-        let memory = Memory(site)
+        var memory: [Memory] = []
         let begin = labNow()
         let end = begin + UInt64(options.seconds) * 1_000_000_000
         var nextFault = begin + 2_000_000_000
@@ -74,11 +74,14 @@ struct Chaos {
             }
             if now >= nextLine {
                 nextLine += 10_000_000_000
+                // By now all programs have started, and have sessions.
+                if memory.isEmpty { memory.append(Memory(site)) }
                 progress(Int((now - begin) / 1_000_000_000))
             }
             let next = ([nextFault, nextLine, end] + lasting.map(\.until)).min() ?? end
             rest(until: min(next, labNow() + 1_000_000_000))
         }
+        memory.append(Memory(site))
         try endFaults(until: .max)
         return try verdict(programs, memory)
     }
@@ -118,7 +121,7 @@ struct Chaos {
 
     // MARK: - The end
 
-    private func verdict(_ programs: [LabProcess], _ memory: Memory) throws -> Int32 {
+    private func verdict(_ programs: [LabProcess], _ memory: [Memory]) throws -> Int32 {
         var findings: [String] = []
         var reports: [TrafficReport] = []
         let limit = labNow() + 45_000_000_000
@@ -166,7 +169,7 @@ struct Chaos {
         show(
             "\(events.count) faults, \(done) connections, \(bytes) bytes verified at both ends by SHA-256, "
                 + "longest pause \(milliseconds(reports.last?.pauses.map(\.length).max() ?? 0))")
-        show(memory.text(Memory(site)))
+        show(Memory.text(memory + [Memory(site)]))
         for finding in Set(findings).sorted().prefix(50) { show("FOUND: \(finding)") }
         show(findings.isEmpty ? "clean (seed \(options.seed))" : "\(findings.count) findings (seed \(options.seed))")
         return findings.isEmpty ? 0 : 1
@@ -200,8 +203,11 @@ private struct Memory {
         gateway = site.gatewayWorker().flatMap { residentMemory(of: $0) } ?? 0
     }
 
-    func text(_ later: Memory) -> String {
-        "memory in KiB: agents \(agents) at the start, \(later.agents) at the end; gateway \(gateway), \(later.gateway)"
+    /// What it was at each time, the last of them after the end of all sessions.
+    static func text(_ times: [Memory]) -> String {
+        func list(_ figure: (Memory) -> Int) -> String { times.map { "\(figure($0))" }.joined(separator: ", ") }
+        return
+            "memory in KiB after 10 s, at the end and behind it: gateway \(list(\.gateway)); agents \(list(\.agents))"
     }
 }
 
