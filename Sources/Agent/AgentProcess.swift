@@ -68,7 +68,7 @@ public final class AgentProcess {
         let listeners = estate.takeListeners()
         agent.settle(estate)
         control = try ControlServer(
-            controlListener, on: loop, pool: pool,
+            controlListener, on: loop, pool: pool, escrow: escrow,
             connect: .init(
                 connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
                 names: { agent.socketNames[$0] }))

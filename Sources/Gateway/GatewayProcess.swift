@@ -67,7 +67,7 @@ public final class GatewayProcess {
         while let session = estate.nextSession() { door.restore(session) }
         estate.finish(escrow)
         pool.estateIsSettled()
-        status = try ControlServer(control, on: loop, pool: pool, connect: nil)
+        status = try ControlServer(control, on: loop, pool: pool, escrow: escrow, connect: nil)
         escrow.reportReady()
     }
 

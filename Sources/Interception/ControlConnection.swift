@@ -63,13 +63,17 @@ public struct ControlConnection: ~Copyable, Sendable {
     }
 
     /// Asks for the status, or one session, or to give it up; the answer is what can be read until end of file.
-    public borrowing func request(_ request: ControlRequest) throws(Errno) { try send(request.encoded()) }
+    ///
+    /// - Parameter descriptor: what comes with it.
+    public borrowing func request(_ request: ControlRequest, passing descriptor: Int32? = nil) throws(Errno) {
+        try send(request.encoded(), passing: descriptor)
+    }
 
-    private borrowing func send(_ message: ControlMessage.Bytes) throws(Errno) {
+    private borrowing func send(_ message: ControlMessage.Bytes, passing passed: Int32? = nil) throws(Errno) {
         let bytes = [UInt8](unsafeUninitializedCapacity: ControlMessage.size) { room, count in
             for index in message.indices { room.initializeElement(at: index, to: message[index]) }
             count = ControlMessage.size
         }
-        try DescriptorPassing.send(bytes, over: descriptor.number)
+        try DescriptorPassing.send(bytes, passing: passed, over: descriptor.number)
     }
 }

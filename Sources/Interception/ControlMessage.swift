@@ -131,6 +131,9 @@ public enum ControlRequest: Equatable, Sendable {
     case session(SessionName)
     /// Give this session up. Answered like `session`, with what it was.
     case drop(SessionName)
+    /// Become the program that is described in the memory file that comes with this message. The answer is end of file, or
+    /// `refused` by a process whose ledger is of another version.
+    case replace(ledgerVersion: UInt64)
 
     private static let blockingFlag: UInt8 = 1
 
@@ -146,6 +149,7 @@ public enum ControlRequest: Equatable, Sendable {
         case 4, 5:
             guard let name = SessionName(message.address) else { return nil }
             self = message.kind == 4 ? .session(name) : .drop(name)
+        case 6: self = .replace(ledgerVersion: message.cookie)
         default: return nil
         }
     }
@@ -170,6 +174,9 @@ public enum ControlRequest: Equatable, Sendable {
         case .drop(let name):
             message = ControlMessage(kind: 5)
             message.address = name.bytes
+        case .replace(let version):
+            message = ControlMessage(kind: 6)
+            message.cookie = version
         }
         return message.encoded()
     }

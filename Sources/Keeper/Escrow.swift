@@ -50,6 +50,26 @@ public struct Escrow: ~Copyable {
 
     private init(_ entries: [EscrowKey: Entry]) { self.entries = entries }
 
+    /// Takes over what another program has left in this process; see `KeeperLegacy`.
+    init(adopting list: [Item]) {
+        for item in list { entries[item.key] = Entry(kind: item.kind, descriptor: item.descriptor) }
+    }
+
+    struct Item: Equatable {
+        let key: EscrowKey
+        let kind: EscrowKind
+        let descriptor: Int32
+    }
+
+    var items: [Item] { entries.map { Item(key: $0.key, kind: $0.value.kind, descriptor: $0.value.descriptor) } }
+
+    /// Lends the kernel's numbers of what is held of a kind.
+    public func forEach(_ kind: EscrowKind, _ body: (EscrowKey, Int32) -> Void) {
+        for key in keys(of: kind) {
+            if let entry = entries[key] { body(key, entry.descriptor) }
+        }
+    }
+
     /// The kernel's numbers of all that is held.
     var numbers: [Int32] { entries.values.map(\.descriptor) }
 

@@ -23,6 +23,11 @@ public struct EscrowChannel: ~Copyable, Sendable {
         }
     }
 
+    /// Asks the keeper to become the program that a memory file describes (`Replacement`). This process is then killed.
+    public borrowing func requestReplacement(_ file: Int32) throws(Errno) {
+        try DescriptorPassing.send(WorkerMessage.replace.encoded(), passing: file, over: descriptor.number)
+    }
+
     /// Makes the keeper close its copy.
     public borrowing func release(_ key: EscrowKey) throws(Errno) {
         try send(.release(key))

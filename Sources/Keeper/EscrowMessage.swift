@@ -28,6 +28,8 @@ enum WorkerMessage: Equatable {
     /// Keep the descriptor that comes with this message.
     case hold(EscrowKey, EscrowKind)
     case release(EscrowKey)
+    /// Become the program that is described in the memory file that comes with this message (`Replacement`).
+    case replace
     case report(WorkerReport)
 }
 
@@ -66,6 +68,7 @@ extension WorkerMessage {
         static let legs: UInt8 = 3
         static let delivered: UInt8 = 4
         static let ready: UInt8 = 5
+        static let replace: UInt8 = 6
     }
 
     func encoded() -> [UInt8] {
@@ -87,6 +90,7 @@ extension WorkerMessage {
             writer.write(Tag.delivered)
             writer.write(lost)
         case .report(.ready): writer.write(Tag.ready)
+        case .replace: writer.write(Tag.replace)
         }
         return writer.bytes
     }
@@ -110,6 +114,7 @@ extension WorkerMessage {
             guard let lost = reader.read(UInt64.self) else { return nil }
             self = .report(.delivered(lost: lost))
         case Tag.ready: self = .report(.ready)
+        case Tag.replace: self = .replace
         default:
             return nil
         }

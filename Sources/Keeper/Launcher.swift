@@ -51,6 +51,7 @@ public struct Launcher: ~Copyable {
         _ arguments: [[UInt8]], isQuiet: Bool,
         openControl: () throws -> ControlSocket, agent: @escaping WorkerBody
     ) -> Never {
+        if let legacy = KeeperLegacy.take() { ProgramKeeper.resume(legacy, isQuiet: isQuiet, agent: agent) }
         InheritedDescriptors.reserveStandardNumbers()
         let program = ProgramKeeper.Program(arguments: arguments, group: getpgrp(), signalMask: .blocked)
         SignalSet.all.setAsMask()

@@ -6,7 +6,7 @@ import SystemPackage
 /// has others to look after.
 struct LauncherConnection: ~Copyable {
     let descriptor: Descriptor
-    private let pidfd: Descriptor
+    let pidfd: Descriptor
     /// Messages that did not fit into the socket.
     private var queue: [LauncherMessage] = []
 

@@ -6,6 +6,15 @@ struct ByteWriter {
         withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) }
     }
 
+    /// Byte strings, each with its length before it.
+    mutating func write(list: [[UInt8]]) {
+        write(UInt32(list.count))
+        for item in list {
+            write(UInt32(item.count))
+            bytes.append(contentsOf: item)
+        }
+    }
+
     /// Takes what is left of the message; a text that is too long is cut.
     mutating func write(text: String) {
         bytes.append(contentsOf: text.utf8.prefix(WorkerMessage.maximumSize - bytes.count))
@@ -26,6 +35,17 @@ struct ByteReader {
         guard rest.count >= size else { return nil }
         defer { rest.removeFirst(size) }
         return rest.withUnsafeBytes { $0.loadUnaligned(as: Value.self) }
+    }
+
+    mutating func readList() -> [[UInt8]]? {
+        guard let count = read(UInt32.self) else { return nil }
+        var list: [[UInt8]] = []
+        for _ in 0..<count {
+            guard let length = read(UInt32.self), rest.count >= Int(length) else { return nil }
+            list.append(Array(rest.prefix(Int(length))))
+            rest.removeFirst(Int(length))
+        }
+        return list
     }
 
     /// All that is left.

@@ -31,12 +31,9 @@ extension ProgramKeeper {
             let control = try openControl()
             // Before the program, and before its environment: the agent's own connections are nobody's to intercept.
             let agents = try Supervisor(
-                escrow: Escrow(), control: control.listener.number, name: "agent", isQuiet: isQuiet
-            ) { control, channel, escrow in
-                name("usl-agent")
-                _ = chdir("/")
-                agent(control, channel, escrow)
-            }
+                escrow: Escrow(), control: control.listener.number, name: "agent", isQuiet: isQuiet,
+                body: named(agent))
+            let directory = currentDirectory
             let child: ChildProcess
             do throws(SpawnFailure) {
                 child = try spawn(program, environment: control.environment)
@@ -51,7 +48,8 @@ extension ProgramKeeper {
             InheritedDescriptors.closeAll()
             _ = chdir("/")
             DescriptorLimit.raise()
-            ProgramKeeper(program: child, agents: agents, launcher: launcher, signals: signals, control: control)
+            ProgramKeeper(program: child, agents: agents, launcher: launcher, signals: signals, control: control,
+                directory: directory)
                 .run()
             _exit(0)
         } catch {
@@ -83,8 +81,25 @@ extension ProgramKeeper {
         }
     }
 
+    /// An agent as ps(1) shows it, and out of the user's way.
+    static func named(_ agent: @escaping WorkerBody) -> WorkerBody {
+        { control, channel, escrow in
+            name("usl-agent")
+            _ = chdir("/")
+            agent(control, channel, escrow)
+        }
+    }
+
+    private static var currentDirectory: [UInt8] {
+        var room = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let isKnown = room.withUnsafeMutableBytes {
+            getcwd($0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) != nil
+        }
+        return isKnown ? Array(room.prefix { $0 != 0 }) : []
+    }
+
     /// Names this process for ps(1); at most 15 bytes.
-    private static func name(_ name: StaticString) {
+    static func name(_ name: StaticString) {
         _ = usl_prctl(PR_SET_NAME, UInt(bitPattern: name.utf8Start))
     }
 

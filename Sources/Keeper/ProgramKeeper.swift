@@ -7,7 +7,7 @@ import SystemPackage
 /// It holds the agent's escrow, tells the launcher what becomes of the program, and, as a child subreaper, stays after it with
 /// what the program left running in the background, until no descendant and no leg is left.
 struct ProgramKeeper: ~Copyable {
-    private enum State {
+    enum State {
         /// The program lives.
         case running(isStopped: Bool)
         /// It has ended; the launcher waits until its bytes are delivered.
@@ -16,26 +16,30 @@ struct ProgramKeeper: ~Copyable {
         case lingering
     }
 
-    private var state = State.running(isStopped: false)
-    private let program: ChildProcess
+    var state = State.running(isStopped: false)
+    let program: ChildProcess
     /// The agent, and the next if it dies.
     private var agents: Supervisor
     /// nil once the launcher has gone.
-    private var launcher: LauncherConnection?
+    var launcher: LauncherConnection?
     private let signals: SignalDescriptor
     /// Held for the agent; nil once nobody will answer there any more.
     private var control: ControlSocket?
     private var legs: UInt32 = 0
     private var undelivered: UInt64 = 0
     /// Whether the user does not want to wait for the last bytes.
-    private var isGivenUp = false
+    var isGivenUp = false
     /// Whether this process was asked to end.
     private var isTerminated = false
 
+    /// Where the program was started.
+    let directory: [UInt8]
+
     init(
-        program: consuming ChildProcess, agents: consuming Supervisor, launcher: consuming LauncherConnection,
-        signals: consuming SignalDescriptor, control: consuming ControlSocket
+        program: consuming ChildProcess, agents: consuming Supervisor, launcher: consuming LauncherConnection?,
+        signals: consuming SignalDescriptor, control: consuming ControlSocket, directory: [UInt8]
     ) {
+        self.directory = directory
         self.program = program
         self.agents = agents
         self.launcher = consume launcher
@@ -50,6 +54,7 @@ struct ProgramKeeper: ~Copyable {
             startAgentIfDue()
             takeSignals()
             takeReports()
+            becomeReplacement()
             takeRequests()
         }
         closeControl()
@@ -132,8 +137,17 @@ struct ProgramKeeper: ~Copyable {
     }
 
     /// Tells a new agent what its predecessors have been told.
-    private func tellAgent() {
+    func tellAgent() {
         if case .draining = state { agents.send(.programEnded) }
+    }
+
+    private mutating func becomeReplacement() {
+        guard let path = control?.path, let number = control?.listener.number else { return }
+        let program = legacy()
+        agents.becomeReplacement { escrow in
+            KeeperLegacy(controlPath: path, control: number, escrow: escrow.items, program: program)
+        }
+        if agents.channelNumber != nil { tellAgent() }
     }
 
     private mutating func noAgentIsLeft() {

@@ -32,6 +32,7 @@ struct Supervisor: ~Copyable {
     /// Whether any worker has served.
     private var hasServed = false
     private var isEnding = false
+    private var replacement: Replacement?
 
     /// - Parameters:
     ///   - escrow: what the first worker finds there.
@@ -77,9 +78,27 @@ struct Supervisor: ~Copyable {
 
     /// Takes what the worker says; nil when nothing more waits.
     mutating func nextReport() -> WorkerReport? {
-        let report = worker?.nextReport(into: &escrow)
+        let report = worker?.nextReport(into: &escrow, &replacement)
         if report == .ready { hasServed = true }
         return report
+    }
+
+    /// Becomes another program, if the worker has asked for that. It does not come back then; when it does, because there
+    /// is no such program, a worker of this one goes on.
+    ///
+    /// - Parameter legacy: makes all that the keeper leaves to the other.
+    mutating func becomeReplacement(_ legacy: (borrowing Escrow) -> KeeperLegacy) {
+        guard let wanted = replacement.take() else { return }
+        worker?.kill()
+        while nextReport() != nil {}
+        worker = nil
+        let failure = legacy(escrow).hand(over: wanted)
+        Diagnostics.report(
+            """
+            cannot be replaced by \(String(decoding: wanted.executable, as: UTF8.self)): \(failure); goes on as before
+            """)
+        restartAt = .now
+        _ = startIfDue()
     }
 
     /// Asks the worker to end in order. Its end is then final.

@@ -31,8 +31,9 @@ struct Worker: ~Copyable {
         _ = try? DescriptorPassing.send([message.rawValue], over: channel.number)
     }
 
-    /// Takes what the worker says: descriptors into escrow and out of it; the rest is returned. nil: nothing more waits.
-    func nextReport(into escrow: inout Escrow) -> WorkerReport? {
+    /// Takes what the worker says: descriptors into escrow and out of it, and a wish for a replacement; the rest is
+    /// returned. nil: nothing more waits.
+    func nextReport(into escrow: inout Escrow, _ replacement: inout Replacement?) -> WorkerReport? {
         while true {
             do {
                 let capacity = WorkerMessage.maximumSize
@@ -45,6 +46,8 @@ struct Worker: ~Copyable {
                     // survive its worker, which is no reason to refuse it.
                     if let descriptor = received.descriptor.take() { escrow.hold(key, kind, descriptor) }
                 case .release(let key): escrow.release(key)
+                case .replace:
+                    if let file = received.descriptor.take() { replacement = Replacement(reading: file) }
                 case .report(let report): return report
                 case nil: continue
                 }
@@ -54,12 +57,18 @@ struct Worker: ~Copyable {
         }
     }
 
+    /// Kills the worker, and waits until it is gone: it takes nothing with it.
+    borrowing func kill() {
+        CLinux.kill(pid, SIGKILL)
+        _ = try? retrying { waitpid(pid, nil, 0) }
+    }
+
     /// Asks the worker to end and waits for that, though not for ever.
     consuming func end() {
         send(.end)
         guard let pidfd = try? Descriptor(owning: check(usl_pidfd_open(pid))) else { return }
         var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
-        if (try? retrying { poll(&entry, 1, Self.endingMilliseconds) }) == 0 { kill(pid, SIGKILL) }
+        if (try? retrying { poll(&entry, 1, Self.endingMilliseconds) }) == 0 { CLinux.kill(pid, SIGKILL) }
         waitpid(pid, nil, 0)
     }
 }

@@ -15,14 +15,24 @@ public struct WorkerKeeper: ~Copyable {
     /// that dies is followed by another. `SIGTERM`, `SIGINT` and `SIGHUP` reach the worker as the message `end`.
     ///
     /// - Parameters:
-    ///   - control: the worker's control socket.
-    ///   - escrow: what the first worker finds there: listening sockets.
+    ///   - openControl: makes the worker's control socket, unless the program that was here before has left one.
+    ///   - prepare: opens listening sockets, those that are not there yet. When it throws, and a program was here before,
+    ///     its own go on.
     ///   - name: what the worker is called in messages.
     ///   - worker: what the worker does; called in a process of its own, with these signals and `SIGCHLD` blocked.
     public static func run(
-        _ control: consuming ControlSocket, escrow: consuming Escrow, name: String = "worker", isQuiet: Bool = false,
-        worker: @escaping WorkerBody
-    ) -> Never {
+        openControl: () throws -> ControlSocket, prepare: (inout Escrow) throws -> Void, name: String = "worker",
+        isQuiet: Bool = false, worker: @escaping WorkerBody
+    ) throws -> Never {
+        let legacy = KeeperLegacy.take()
+        var escrow = legacy?.takeEscrow() ?? Escrow()
+        do {
+            try prepare(&escrow)
+        } catch {
+            if legacy == nil { throw error }
+            Diagnostics.report("\(error); listens where it did before")
+        }
+        let control = try legacy?.takeControl() ?? openControl()
         InheritedDescriptors.reserveStandardNumbers()
         usl_signal_set_default(SIGCHLD)
         // A signal that is ignored, say SIGHUP under nohup(1), asks for nothing.
@@ -36,7 +46,7 @@ public struct WorkerKeeper: ~Copyable {
             WorkerKeeper(workers: workers, signals: signals, control: control).loop()
         } catch {
             unlink(control.path)
-            Diagnostics.report("cannot start: \(error.description)")
+            Diagnostics.report("cannot start: \(error)")
             exit(Launcher.ExitStatus.failed)
         }
     }
@@ -56,6 +66,7 @@ public struct WorkerKeeper: ~Copyable {
             _ = poll(&entries, nfds_t(entries.count), workers.pollTimeout)
             _ = workers.startIfDue()
             takeReports()
+            becomeReplacement()
             while let arrival = try? signals.next() {
                 if arrival.signal != SIGCHLD { workers.requestEnd() }
             }
@@ -67,6 +78,13 @@ public struct WorkerKeeper: ~Copyable {
     /// What a gateway's worker reports about its legs is of no interest: nobody waits for them.
     private mutating func takeReports() {
         while workers.nextReport() != nil {}
+    }
+
+    private mutating func becomeReplacement() {
+        let (path, number) = (control.path, control.listener.number)
+        workers.becomeReplacement { escrow in
+            KeeperLegacy(controlPath: path, control: number, escrow: escrow.items, program: nil)
+        }
     }
 
     private mutating func reap() {

@@ -10,6 +10,16 @@ public struct ChildProcess: ~Copyable, Sendable {
     /// Readable, for poll(2), once the child has ended (pidfd_open(2)). Closed on exec.
     public let pidfd: Descriptor
 
+    /// A child of this process that was started by the program which it ran before.
+    public init(adopting pid: pid_t, pidfd: consuming Descriptor) {
+        self.init(pid: pid, pidfd: pidfd)
+    }
+
+    private init(pid: pid_t, pidfd: consuming Descriptor) {
+        self.pid = pid
+        self.pidfd = pidfd
+    }
+
     /// The process group that a child starts in.
     public enum ProcessGroup: Sendable {
         /// Its parent's.
@@ -181,6 +191,15 @@ extension ChildProcess {
             throw error
         }
     }
+}
+
+/// Makes this process run another program, with its environment and the descriptors that are not closed on exec
+/// (execve(2)). Comes back only with what prevented it.
+public func execute(_ path: [UInt8], _ arguments: [[UInt8]]) -> Errno {
+    withCStrings(arguments) { arguments in
+        path.withCString { _ = execv($0, arguments) }
+    }
+    return Errno(rawValue: usl_errno())
 }
 
 extension [UInt8] {

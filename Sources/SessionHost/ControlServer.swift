@@ -1,6 +1,7 @@
 import CLinux
 public import Engine
 public import Interception
+import Keeper
 public import Kernel
 import SessionProtocol
 public import SystemPackage
@@ -28,14 +29,17 @@ public final class ControlServer {
     private let loop: EventLoop
     private let pool: LoopPool
     private let agent: AgentHandlers?
+    private let escrow: EscrowClient?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
     private var retryTimer: TimerToken?
     /// How soon to try again to accept when descriptors have run out.
     private static let acceptRetry = Interval.milliseconds(100)
 
     public init(
-        _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, connect agent: AgentHandlers?
+        _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, escrow: EscrowClient? = nil,
+        connect agent: AgentHandlers?
     ) throws(Errno) {
+        self.escrow = escrow
         listener = ControlListener(adopting: control)
         self.loop = loop
         self.pool = pool
@@ -62,6 +66,13 @@ public final class ControlServer {
             let name = if case .peerName = request { names?.peer } else { names?.local }
             let answer = name.map { ControlResponse.asked($0) } ?? .notMine
             if let connection = client.leave() { _ = try? connection.send(answer) }
+        case .replace(let version):
+            guard version == Ledger.version, let socket, let escrow else {
+                _ = try? client.leave()?.send(.refused(EPROTONOSUPPORT))
+                return
+            }
+            // The client's answer is the end of its connection, when this process has been killed.
+            escrow.requestReplacement(socket)
         case .status: answer(client) { $0.reports }
         case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }
         case .drop(let name):

@@ -1,7 +1,8 @@
+import CLinux
 import DequeModule
 public import Engine
 public import Keeper
-import Kernel
+public import Kernel
 import SessionProtocol
 public import SystemPackage
 
@@ -13,6 +14,8 @@ public final class EscrowClient {
         case legs(count: UInt32, undelivered: UInt64, destination: String)
         case delivered(lost: UInt64)
         case ready
+        /// A memory file, closed once the keeper has it.
+        case replace(Int32)
     }
 
     /// How often to try again, besides whenever the keeper has read: the limit on descriptors in flight counts those of
@@ -73,6 +76,9 @@ public final class EscrowClient {
     /// The keeper may say that this process serves.
     public func reportReady() { enqueue(.ready) }
 
+    /// The keeper becomes another program, and this process is killed.
+    public func requestReplacement(_ file: consuming Descriptor) { enqueue(.replace(file.release())) }
+
     public func reportDelivered(lost: UInt64) { enqueue(.delivered(lost: lost)) }
 
     private func enqueue(_ message: Waiting) {
@@ -91,6 +97,7 @@ public final class EscrowClient {
                     try channel.reportLegs(count: count, undelivered: undelivered, destination: destination)
                 case .delivered(let lost): try channel.reportDelivered(lost: lost)
                 case .ready: try channel.reportReady()
+                case .replace(let file): try channel.requestReplacement(file)
                 }
             } catch .wouldBlock {
                 if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + EscrowClient.retryPeriod) }
@@ -99,7 +106,11 @@ public final class EscrowClient {
                 // The keeper has died. What is here lives on without escrow until this process ends too.
             }
             backlog.removeFirst()
-            if case .hold(let key, _, _, let then) = message { then(key) }
+            switch message {
+            case .hold(let key, _, _, let then): then(key)
+            case .replace(let file): _ = close(file)
+            case .release, .legs, .delivered, .ready: break
+            }
         }
     }
 }

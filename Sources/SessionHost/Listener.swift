@@ -30,11 +30,17 @@ public final class Listener: Sendable {
 
 extension Escrow {
     /// Listens on every address that can be had, before the first worker is there, so that what is wrong with one is said
-    /// at once.
-    public init(listening addresses: [SocketAddress], transport: LinkTransport = .tcp) throws {
-        self.init()
-        for listener in try Listener.open(addresses, transport: transport) {
+    /// at once. A listener that is there already stays, one at another address is closed.
+    public mutating func listen(on addresses: [SocketAddress], transport: LinkTransport = .tcp) throws {
+        var present: [SocketAddress: EscrowKey] = [:]
+        forEach(.listener) { key, number in
+            if let address = try? SocketAddress.reading({ usl_getsockname(number, $0, $1) }).address {
+                present[address] = key
+            }
+        }
+        for listener in try Listener.open(addresses.filter { present[$0] == nil }, transport: transport) {
             hold(own: .listener, Descriptor(owning: try check(usl_fcntl(listener.socket.number, F_DUPFD_CLOEXEC, 0))))
         }
+        for (address, key) in present where !addresses.contains(address) { release(key) }
     }
 }

@@ -40,8 +40,9 @@ struct ForwardCommand: ParsableCommand {
         agent.limits = try links.limits()
         try paths.apply(to: &agent)
         guard let address = try target.resolve().first else { return }
-        WorkerKeeper.run(
-            try ControlSocket(of: .agent), escrow: try Escrow(listening: listen.resolve()), name: "agent"
+        let listen = try listen.resolve()
+        try WorkerKeeper.run(
+            openControl: { try ControlSocket(of: .agent) }, prepare: { try $0.listen(on: listen) }, name: "agent"
         ) { [agent] control, channel, escrow in
             AgentProcess.run(
                 options: agent, controlListener: control, keeper: channel, escrow: escrow, forwardingTo: address)

@@ -41,7 +41,29 @@ struct GatewayCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The directory for what outlives the gateway.", valueName: "directory"))
     var state: String?
 
+    @Flag(
+        help: """
+            Take the place of the gateway that runs here, with this binary and these options; its sessions go on, and so \
+            does its process.
+            """)
+    var replace = false
+
+    @Option(help: ArgumentHelp("Which gateway to replace, if several run here.", valueName: "process"))
+    var pid: Int32?
+
+    /// What a replacement is started with.
+    private var ownArguments: [[UInt8]] {
+        var words = words
+        words.removeAll { $0 == Array("--replace".utf8) }
+        while let index = words.firstIndex(of: Array("--pid".utf8)) {
+            words.removeSubrange(index..<min(index + 2, words.count))
+        }
+        words.removeAll { $0.starts(with: Array("--pid=".utf8)) }
+        return [Array("usl".utf8)] + words
+    }
+
     func validate() throws {
+        if pid != nil, !replace { throw ValidationError("--pid belongs to --replace") }
         if allow.isEmpty { throw ValidationError("nothing is allowed: give at least one --allow TARGET") }
     }
 
@@ -52,8 +74,10 @@ struct GatewayCommand: ParsableCommand {
         options.allowsPlain = links.plain
         options.limits = try links.limits()
         options.stateDirectory = state
-        WorkerKeeper.run(
-            try ControlSocket(of: .gateway), escrow: try Escrow(listening: options.listen, transport: transport)
+        if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }
+        try WorkerKeeper.run(
+            openControl: { try ControlSocket(of: .gateway) },
+            prepare: { [options] in try $0.listen(on: options.listen, transport: transport) }
         ) { [options] control, channel, escrow in
             _exit(
                 GatewayProcess.run(
