@@ -48,9 +48,11 @@ extension ProgramKeeper {
             InheritedDescriptors.closeAll()
             _ = chdir("/")
             DescriptorLimit.raise()
-            ProgramKeeper(program: child, agents: agents, launcher: launcher, signals: signals, control: control,
-                directory: directory)
-                .run()
+            ProgramKeeper(
+                program: child, agents: agents, launcher: launcher, signals: signals, control: control,
+                directory: directory
+            )
+            .run()
             _exit(0)
         } catch {
             Diagnostics.report("cannot start: \(error)")

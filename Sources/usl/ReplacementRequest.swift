@@ -56,8 +56,11 @@ enum ReplacementRequest {
         }
         // It answers when the new worker serves.
         while ContinuousClock.now < deadline {
-            if ProcessFiles.isSameProgram(entry.process, arguments), let sessions = ControlClient.ask(.status, of: entry) {
-                print("\(role.rawValue) \(entry.process) goes on as this binary, with \(sessions.count) sessions")
+            if ProcessFiles.isSameProgram(entry.process, arguments),
+                let sessions = ControlClient.ask(.status, of: entry)
+            {
+                let count = sessions.count == 1 ? "1 session" : "\(sessions.count) sessions"
+                print("\(role.rawValue) \(entry.process) goes on as this binary, with \(count)")
                 return
             }
             usleep(10_000)

@@ -24,7 +24,8 @@ struct USLCommand: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, GatewayCommand.self, AgentCommand.self, ForwardCommand.self, StatusCommand.self, DropCommand.self,
+            RunCommand.self, GatewayCommand.self, AgentCommand.self, ForwardCommand.self, StatusCommand.self,
+            DropCommand.self,
             DoctorCommand.self,
             DemoCommand.self, DemoPeerCommand.self,
         ])

@@ -136,7 +136,7 @@ private final class AgentUnderTest {
             switch WorkerMessage(message.bytes) {
             case .hold(let key, .leg): legs.insert(key)
             case .release(let key): legs.remove(key)
-            case .hold, .report, nil: break
+            case .hold, .report, .replace, nil: break
             }
         }
         return legs.count

@@ -1,6 +1,8 @@
 import CLinux
-import Engine
+import Kernel
 import Testing
+
+@testable import Engine
 
 @Suite struct ArenaTests {
     /// Bytes of memory that the kernel holds for the arena.
@@ -73,5 +75,69 @@ import Testing
         var word: UInt32 = 0
         #expect(pread(arena.memoryFile, &word, 4, slot.offset) == 4)
         #expect(word == 0x1234_5678)
+    }
+
+    /// A ring's bytes are where the dead process left them; what it did not need goes back to the kernel.
+    @Test func aSuccessorFindsARing() throws {
+        let limits = ArenaLimits(capacity: 1 << 20, largestSlot: 256 << 10)
+        let dead = try Arena(limits: limits)
+        let unused = try slot(256 << 10, of: dead)
+        memset(unused.base, 1, unused.size)
+        var ring = Ring(arena: dead, base: 1000, maximum: 256 << 10)
+        var place = (offset: 0, size: 0)
+        let bytes = randomBytes(100_000, seed: 1)
+        ring.grow(to: bytes.count) { place = ($0, $1) }
+        #expect(bytes.withUnsafeBytes { ring.append($0) } == bytes.count)
+
+        let file = Descriptor(owning: try check(usl_fcntl(dead.memoryFile, F_DUPFD_CLOEXEC, 0)))
+        let overlapping = (offset: place.offset + place.size / 2, size: place.size / 2)
+        let arena = try Arena(adopting: file, limits: limits, places: [place, overlapping, (1 << 30, 1 << 16)])
+        #expect(arena.limits.capacity == limits.capacity && arena.bytesInUse == place.size)
+        #expect(residentBytes(arena) <= place.size)
+        var others: [Int] = []
+        do {
+            let first = try slot(256 << 10, of: arena)
+            others.append(first.offset)
+            #expect(first.offset != place.offset)
+        }
+        let none = arena.adopt(offset: overlapping.offset, size: overlapping.size) == nil
+        #expect(none)
+        guard let adopted = arena.adopt(offset: place.offset, size: place.size) else { throw NoSlot() }
+        let twice = arena.adopt(offset: place.offset, size: place.size) == nil
+        #expect(twice)
+        let restored = Ring(
+            arena: arena, adopting: adopted, base: 1000, end: 1000 + UInt64(bytes.count), maximum: 256 << 10)
+        let (head, tail) = restored.spans(of: 1000..<1000 + UInt64(bytes.count))
+        #expect(Array(head) + (tail.map(Array.init) ?? []) == bytes)
+    }
+
+    @Test func whatNobodyAdoptsIsFreed() throws {
+        let limits = ArenaLimits(capacity: 1 << 20, largestSlot: 1 << 20)
+        let dead = try Arena(limits: limits)
+        let file = Descriptor(owning: try check(usl_fcntl(dead.memoryFile, F_DUPFD_CLOEXEC, 0)))
+        let arena = try Arena(adopting: file, limits: limits, places: [(1 << 16, 1 << 16)])
+        #expect(throws: NoSlot.self) { _ = try slot(1 << 20, of: arena) }
+        arena.releaseUnclaimed()
+        #expect(arena.bytesInUse == 0)
+        _ = try slot(1 << 20, of: arena)
+    }
+
+    /// A process that dies while a ring moves leaves the old place with its bytes, or the new one with all of them.
+    @Test func theNewPlaceIsPublishedBeforeTheOldIsFreed() throws {
+        let arena = try Arena(limits: ArenaLimits(capacity: 1 << 20, largestSlot: 1 << 20, retained: 0))
+        var ring = Ring(arena: arena, maximum: 1 << 20)
+        let bytes = randomBytes(50_000, seed: 2)
+        #expect(bytes.withUnsafeBytes { ring.append($0) } == bytes.count)
+        let old = ring.slotOffset
+        ring.grow(to: 100_000) { offset, size in
+            var found = [UInt8](repeating: 0, count: bytes.count)
+            #expect(pread(arena.memoryFile, &found, found.count, offset) == found.count && found == bytes)
+            #expect(pread(arena.memoryFile, &found, found.count, old) == found.count && found == bytes)
+            #expect(size == 128 << 10)
+        }
+        ring.release(below: ring.end)
+        var inUse = 0
+        ring.trim { inUse = arena.bytesInUse }
+        #expect(inUse == 128 << 10 && arena.bytesInUse == 0)
     }
 }

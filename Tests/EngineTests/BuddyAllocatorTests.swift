@@ -51,4 +51,31 @@ import Testing
         let reused = (0..<3).map { _ in buddies.allocate(order: 0) }
         #expect(reused == [blocks[2], blocks[0], blocks[1]])
     }
+
+    /// Chunks that were in use before are nobody else's, and come back like any other.
+    @Test(arguments: 0..<6 as Range<UInt64>) func reserves(seed: UInt64) {
+        let (blockCount, largestOrder) = (64, 4)
+        var random = SeededRandom(seed: seed)
+        var buddies = BuddyAllocator(blockCount: blockCount, largestOrder: largestOrder)
+        var isUsed = [Bool](repeating: false, count: blockCount)
+        var chunks: [(block: Int, order: Int)] = []
+        for _ in 0..<200 {
+            let order = Int.random(in: 0...largestOrder, using: &random)
+            let block = Int.random(in: 0..<blockCount >> order, using: &random) << order
+            let range = block..<block + (1 << order)
+            let isFree = !isUsed[range].contains(true)
+            #expect(buddies.reserve(block, order: order) == isFree)
+            guard isFree else { continue }
+            for index in range { isUsed[index] = true }
+            chunks.append((block, order))
+        }
+        while let block = buddies.allocate(order: 0) {
+            #expect(!isUsed[block])
+            isUsed[block] = true
+            chunks.append((block, 0))
+        }
+        #expect(!isUsed.contains(false))
+        for chunk in chunks { buddies.free(chunk.block, order: chunk.order, reuseFirst: true) }
+        for _ in 0..<blockCount >> largestOrder { #expect(buddies.allocate(order: largestOrder) != nil) }
+    }
 }

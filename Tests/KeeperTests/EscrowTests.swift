@@ -32,7 +32,7 @@ struct EscrowTests {
     func codec() {
         let messages: [WorkerMessage] =
             EscrowKind.allCases.map { .hold(EscrowKey(UInt64.max - 1), $0) } + [
-                .release(EscrowKey(7)),
+                .release(EscrowKey(7)), .replace, .report(.ready),
                 .report(.legs(count: 3, undelivered: 1 << 40, destination: "[2001:db8::1]:443")),
                 .report(.legs(count: 0, undelivered: 0, destination: "")),
                 .report(.delivered(lost: 12)),
@@ -92,6 +92,28 @@ struct EscrowTests {
         pipe.expectHeld(false)
         let isEmpty = escrow.isEmpty
         #expect(isEmpty)
+    }
+
+    @Test("keys tell who made what, and what is taken is not held any more")
+    func takes() throws {
+        var pipe = try Pipe()
+        var escrow = Escrow()
+        escrow.hold(EscrowKey(3), .leg, try unwrap(pipe.writer.take()))
+        escrow.hold(own: .listener, Descriptor(owning: try check(usl_open("/dev/null", O_RDONLY | O_CLOEXEC, 0))))
+        escrow.hold(own: .listener, Descriptor(owning: try check(usl_open("/dev/null", O_RDONLY | O_CLOEXEC, 0))))
+        let (largest, listeners) = (escrow.largestKey, escrow.keys(of: .listener))
+        #expect(largest == 3 && listeners.count == 2)
+        do {
+            let taken = try unwrap(escrow.take(EscrowKey(3)))
+            #expect(taken.number > 2)
+            let again = escrow.take(EscrowKey(3)) == nil
+            #expect(again)
+            pipe.expectHeld(true)
+        }
+        pipe.expectHeld(false)
+        let left = escrow.takeAll()
+        let (isEmpty, count) = (escrow.isEmpty, left.count(of: .listener))
+        #expect(isEmpty && count == 2)
     }
 
     @Test("a second descriptor under a key replaces the first")
