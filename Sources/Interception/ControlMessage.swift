@@ -149,7 +149,7 @@ public enum ControlRequest: Equatable, Sendable {
         case 4, 5:
             guard let name = SessionName(message.address) else { return nil }
             self = message.kind == 4 ? .session(name) : .drop(name)
-        case 6: self = .replace(ledgerVersion: message.cookie)
+        case 7: self = .replace(ledgerVersion: message.cookie)
         default: return nil
         }
     }
@@ -175,7 +175,7 @@ public enum ControlRequest: Equatable, Sendable {
             message = ControlMessage(kind: 5)
             message.address = name.bytes
         case .replace(let version):
-            message = ControlMessage(kind: 6)
+            message = ControlMessage(kind: 7)
             message.cookie = version
         }
         return message.encoded()
