@@ -67,10 +67,16 @@ extension SessionDriver {
     private func vitals(of connection: LinkConnection) -> LinkVitals? {
         connection.link.withSocket { socket in
             guard let info = try? socket.info() else { return nil }
+            let roundTrip: Interval? = info.rtt > 0 ? .microseconds(UInt64(info.rtt)) : nil
+            if paths?.transport == .mptcp, (try? socket.transport()) == .mptcp {
+                // The counters are those of its first connection, and others may carry what that one does not: what the link
+                // itself answers must do.
+                return LinkVitals(
+                    acknowledged: 0, hasUnacknowledged: false, retransmissions: 0, roundTrip: roundTrip)
+            }
             return LinkVitals(
                 acknowledged: info.bytes_acked, hasUnacknowledged: info.unacked > 0 || info.notsent_bytes > 0,
-                retransmissions: info.total_retrans,
-                roundTrip: info.rtt > 0 ? .microseconds(UInt64(info.rtt)) : nil)
+                retransmissions: info.total_retrans, roundTrip: roundTrip)
         }
     }
 

@@ -18,7 +18,10 @@ public final class NeighbourAlarm: Sendable {
     }
 
     /// A link to this host has failed. From any loop.
-    public func raise(_ host: SocketAddress.Host, _ now: Instant) {
+    ///
+    /// - Returns: false if that is known already.
+    @discardableResult
+    public func raise(_ host: SocketAddress.Host, _ now: Instant) -> Bool {
         let isNew = raised.withLock { raised in
             if let last = raised[host], now - last < Self.pause { return false }
             // Hosts of long ago need not be remembered.
@@ -26,11 +29,12 @@ public final class NeighbourAlarm: Sendable {
             raised[host] = now
             return true
         }
-        guard isNew else { return }
+        guard isNew else { return false }
         main.post { [pool] loop in
             pool.on(loop).forEachTable { table, _ in
                 for driver in table.drivers { driver.checkLinks(to: host) }
             }
         }
+        return true
     }
 }
