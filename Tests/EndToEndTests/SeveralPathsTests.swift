@@ -43,17 +43,18 @@ struct SeveralPathsTests {
     @Test func stripeAddsUp() async throws {
         let rates = Rates()
         for sources in [["eth0"], ["eth0", "eth1"]] {
-            try await with("stripe", sources: sources) { site in
+            // Slow enough that a busy machine has no part in it.
+            try await with("stripe", sources: sources, calm: .rate(.megabits(8))) { site in
                 let begin = labNow()
-                let client = try site.start([.bulk(id: 1, up: 8_000_000, down: 8_000_000)])
+                let client = try site.start([.bulk(id: 1, up: 6_000_000, down: 6_000_000)])
                 let findings = try site.findings(client, within: .seconds(60))
-                let pauses = TrafficReport(client.standardOutput)
-                rates.add(Double(pauses.bytes) / Double(labNow() - begin))
+                let bytes = TrafficReport(client.standardOutput).bytes
+                rates.add(Double(bytes) / Double(labNow() - begin))
                 return findings
             }
         }
         let gain = rates.ratio
-        #expect(gain >= 1.7, "two paths carry \(gain) times as much as one")
+        #expect(gain >= 1.8, "two paths carry \(gain) times as much as one")
     }
 
     @Test func stripeGoesOnWithOne() async throws {
