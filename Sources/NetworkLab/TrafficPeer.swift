@@ -9,6 +9,7 @@ import SystemPackage
 ///     tick ID TIME                                              another trip is done; told some times a second, if at all
 ///     done ID SENT SHA-256 RECEIVED SHA-256 LONGEST-PAUSE TRIPS MEDIAN
 ///     failed ID REASON
+///     stranger 0 BYTES                                          somebody connected and sent no order
 public enum TrafficPeer {
     /// What a client tells of its trips while it runs.
     public struct Telling: Sendable {
@@ -40,8 +41,9 @@ public enum TrafficPeer {
         let socket = Descriptor(owning: number)
         var bytes = [UInt8](repeating: 0, count: TrafficOrder.encodedCount)
         let count = recv(number, &bytes, bytes.count, Int32(MSG_WAITALL))
+        // Who opens a connection and is gone before the first byte has lost none: an agent may ask twice for its program.
         guard count == bytes.count, let order = TrafficOrder(encoded: bytes) else {
-            return say("failed 0 no order in \(count) bytes: \(errnoText())")
+            return say("stranger 0 \(count) bytes")
         }
         tell(order, TrafficConnection(socket, order, isClient: false))
     }

@@ -36,7 +36,7 @@ struct FaultTests {
     }
 
     /// What sessions do not survive yet.
-    private static let pending: Set<Fault> = [.addressChange, .gatewayReplaced]
+    private static let pending: Set<Fault> = [.gatewayReplaced]
 
     @Test(arguments: Fault.allCases.filter { !pending.contains($0) })
     func streamsSurvive(_ fault: Fault) async throws {
@@ -46,13 +46,17 @@ struct FaultTests {
             options.isTranslated = fault.needsTranslation
             return try FaultSite.with(usl: usl, options) { site in
                 let client = try site.start(Self.streams(seconds: 3))
-                try site.waitForTraffic()
                 let (length, times) = Self.measure(of: fault)
-                for _ in 0..<times {
-                    try site.strike(fault, for: length)
-                    if times > 1 { try site.waitForTraffic() }
+                do {
+                    try site.waitForTraffic()
+                    for _ in 0..<times {
+                        try site.strike(fault, for: length)
+                        if times > 1 { try site.waitForTraffic() }
+                    }
+                    return try site.findings(client, within: .seconds(60))
+                } catch {
+                    return ["\(error)", client.standardOutput, client.standardError, site.situation]
                 }
-                return try site.findings(client, within: .seconds(60))
             }
         }
     }
@@ -190,6 +194,16 @@ private enum BlockingThread {
 }
 
 extension FaultSite {
+    /// What can be told of sessions that stand still.
+    var situation: String {
+        let states = ["client", "server"].map { host in
+            let sockets = (try? lab[host].run(["ss", "-tnoi"]).output) ?? "no sockets"
+            return "\((try? status(of: host)) ?? "\(host) does not answer")\n\(sockets)"
+        }
+        let counts = (try? lab.path("client").counts()).map { "\($0)" } ?? "the path does not answer"
+        return states.joined(separator: "\n") + "\n\(counts)\n\(gateway.standardError)"
+    }
+
     /// Waits until packets flow both ways.
     func waitForTraffic() throws {
         let before = try lab.path("client").counts()
