@@ -99,6 +99,8 @@ private struct Totals: Sendable {
     var nanoseconds: UInt64 = 0
     var bytes: UInt64 = 0
     var joins: UInt64 = 0
+    var suspicions: UInt64 = 0
+    var early: UInt64 = 0
     var finished: UInt64 = 0
     var faults = [UInt64](repeating: 0, count: Fault.allCases.count)
 
@@ -107,6 +109,8 @@ private struct Totals: Sendable {
         nanoseconds += report.time.nanoseconds
         bytes += report.bytes
         joins += report.joins
+        suspicions += report.suspicions
+        early += report.early
         if report.ending == .finished { finished += 1 }
         for index in faults.indices { faults[index] += report.faults[index] }
     }
@@ -116,6 +120,8 @@ private struct Totals: Sendable {
         nanoseconds += other.nanoseconds
         bytes += other.bytes
         joins += other.joins
+        suspicions += other.suspicions
+        early += other.early
         finished += other.finished
         for index in faults.indices { faults[index] += other.faults[index] }
     }
@@ -125,6 +131,6 @@ private struct Totals: Sendable {
         let rate = milliseconds > 0 ? ", \(runs * 1_000 / milliseconds) a second" : ""
         let struck = Fault.allCases.filter { faults[$0.rawValue] > 0 }.map { "\($0) \(faults[$0.rawValue])" }
         return "\(runs) schedules\(rate): \(nanoseconds / 3_600_000_000_000) simulated hours, \(bytes >> 20) MiB, "
-            + "\(joins) reconnects, \(finished) finished in order; faults: \(struck.joined(separator: ", "))"
+            + "\(early >> 20) MiB of them early, \(joins) joins, \(suspicions) suspicions, \(finished) finished in order; faults: \(struck.joined(separator: ", "))"
     }
 }

@@ -26,6 +26,9 @@ final class Endpoint {
     /// Received bytes that the leg has not taken.
     var held = HeldBytes()
     var tickAt: Instant?
+    /// How often it has woken in these ten seconds.
+    var wakes = 0
+    var wakesAt: UInt64 = 0
     var ending: Ending?
     var lingersUntil: Instant?
 
@@ -36,7 +39,10 @@ final class Endpoint {
     /// The highest position that the peer was told that it may send below.
     var promised: Position = Wire.initialWindow
     var lastAcknowledged: Position = 0
+    var lastEpochSent: Epoch = 0
     var linklessSince: Instant?
+    /// Since when its process is there.
+    var runsSince: Instant
 
     // The application.
 
@@ -66,12 +72,15 @@ final class Endpoint {
         self.configuration = configuration
         self.session = session
         startedAt = now
+        runsSince = now
         linklessSince = now
     }
 
     func link(over connection: ConnectionID) -> Int? { links.firstIndex { $0.connection == connection } }
     func link(_ number: LinkNumber) -> Int? { links.firstIndex { $0.number == number } }
 
+    /// Bytes that the leg has taken.
+    var deliveredBytes: Position { legTaken - (finGiven ? 1 : 0) }
     /// The session and all that belongs to it are closed.
     var isDone: Bool { ending != nil && links.isEmpty }
     /// Its application does nothing any more, and awaits nothing.

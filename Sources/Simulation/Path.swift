@@ -15,6 +15,8 @@ struct Path {
     var carried: [UInt64] = [0, 0]
     /// Since then nothing disturbs what goes over it.
     var quietSince: Instant
+    /// When it was last usable again, if it ever was not.
+    var returnedAt: Instant?
     /// The next address that it will have.
     var nextAddress = 1
 

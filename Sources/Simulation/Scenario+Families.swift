@@ -7,7 +7,8 @@ extension Scenario {
         let scale = random.pick([0, 200, 200, 5_000, 5_000, 5_000, 50_000, 50_000, 400_000])
         // At most some hundred pieces, so that every run is short.
         pieceSize = max(random.size(upTo: 65_536), scale / 200)
-        pipeCapacity = max(random.size(upTo: 262_144), pieceSize, 64)
+        // Any socket takes a handshake at once.
+        pipeCapacity = max(random.size(upTo: 262_144), pieceSize, 1_024)
         receiveBuffer = max(random.size(upTo: 262_144), pieceSize)
         targetDelay = random.interval(upTo: family == .calm ? .seconds(1) : .seconds(3))
         targetRefuses = random.chance(0.02)
@@ -63,13 +64,15 @@ extension Scenario.Faults {
             self.init()
             healsAfter = random.interval(upTo: random.pick([.seconds(60), .seconds(60), .hours(1)]))
             pause = healsAfter / random.pick([4, 40]) + .milliseconds(100)
-            weights = random.chance(0.4) ? [(.stop, 1)] : []
+            weights = random.pick([
+                [], [], [(.stop, 1)], [(.stop, 4), (.neighbour, 1), (.shortage, 1)], [(.neighbour, 1)],
+            ])
             longestStop = .seconds(30)
         case .silence:
             self.init(plain: &random)
             healsAfter = random.interval(upTo: .seconds(120))
             pause = random.interval(upTo: .seconds(20)) + .milliseconds(10)
-            weights = [(.forgotten, 3), (.blackhole, 3), (.cut, 1), (.stall, 1)]
+            weights = [(.forgotten, 3), (.blackhole, 3), (.cut, 1), (.stall, 1), (.neighbour, 1), (.shortage, 1)]
         case .roam:
             self.init(plain: &random)
             healsAfter = random.interval(upTo: .seconds(120))

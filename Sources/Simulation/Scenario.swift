@@ -91,9 +91,16 @@ struct Scenario {
         isCalm && mode == .stripe && paths.count > 1 && faults.weights.isEmpty && paths[0].rate != nil
             && pipeCapacity <= Scenario.sharedTotal / 8 && opener.isFast && acceptor.isFast
     }
+    /// Nothing but their round trips tells the paths apart.
+    var hasBetterPath: Bool {
+        isCalm && mode == .failover && paths.count > 1 && faults.weights.isEmpty && paths.allSatisfy { $0.rate == nil }
+    }
     static let sharedTotal = 200_000
 
     /// Nothing happens that a session may take for a failure.
     var isCalm: Bool { family == .calm }
+    /// What both ends keep to.
+    var suspendLimit: Interval { min(opener.suspendLimit, acceptor.suspendLimit) }
+
     subscript(role: Role) -> Application { role == .opener ? opener : acceptor }
 }

@@ -24,7 +24,9 @@ public enum Simulation {
         let statistics = world.statistics
         return RunReport(
             family: world.scenario.family, time: statistics.time, events: statistics.events, bytes: statistics.bytes,
-            faults: statistics.faults, joins: statistics.joins, ending: world.opener.ending)
+            faults: statistics.faults, joins: statistics.joins, suspicions: statistics.suspicions,
+            early: statistics.early,
+            ending: world.opener.ending)
     }
 }
 
@@ -34,6 +36,14 @@ public enum Canary: String, CaseIterable, Sendable {
     case acknowledgesEarly
     /// Judges a link before it has read what has arrived on it.
     case blamesUnread
+    /// Never looks at what a link's transport says.
+    case neverExamines
+    /// Throws away what came before the bytes that precede it.
+    case losesEarlyBytes
+    /// Stores an epoch when it has been sent, not before.
+    case storesEpochLate
+    /// Goes on where the dead process thought that it was, not where its leg is.
+    case trustsTheDead
     /// Throws away what the leg has not taken, when a link is lost.
     case losesHeldBytes
     /// Ends the application's stream when a link ends, as a plain relay does.
@@ -52,6 +62,10 @@ public struct RunReport: Sendable {
     public let faults: [UInt64]
     /// Links that have joined after the first.
     public let joins: UInt64
+    /// Links that were taken for dead while nobody had said so.
+    public let suspicions: UInt64
+    /// Bytes that came before those that precede them.
+    public let early: UInt64
     /// How the opener's session ended.
     public let ending: Ending?
 

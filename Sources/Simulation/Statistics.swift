@@ -20,6 +20,10 @@ public enum Fault: Int, CaseIterable, Sendable {
     case crash
     /// Both processes are killed.
     case bothCrash
+    /// A link of another session to the same peer has failed, so that all are asked.
+    case neighbour
+    /// Memory runs short at one end.
+    case shortage
     /// The opener gives a path up, and takes it again later.
     case pathRemoved
     /// A connection to the gateway by someone who has no key.

@@ -142,13 +142,16 @@ extension World {
         if admission.serverConnections > 1 { complain("a second connection to the server for one session") }
         let share = random.bytes(Wire.keyShareLength)
         let key = ToyKey(secret: secret, openerShare: pending.open.keyShare, acceptorShare: share)
-        let answer = OpenedMessage(keyShare: share, instance: admission.instance, suspendLimit: .max)
-            .unsealed(answering: pending.open.encoded)
+        let answer = OpenedMessage(
+            keyShare: share, instance: admission.instance, suspendLimit: UInt32(clamping: scenario.suspendLimit.seconds)
+        )
+        .unsealed(answering: pending.open.encoded)
         let frame = answer.sealed(with: key.proof(of: answer.transcript))
         admission.answer = (pending.open, frame)
         overhear(frame, from: .acceptor)
         let first = waiting.first { $0.connection == pending.first }
-        let configuration = configuration(of: .acceptor)
+        var configuration = configuration(of: .acceptor)
+        configuration.suspendLimit = scenario.suspendLimit
         let session = Session.acceptor(
             pending.open.session, instance: admission.instance, opened: frame, link: first?.decoder,
             configuration, now)

@@ -3,6 +3,9 @@ import SessionProtocol
 // What must be true at every step and at the end.
 extension World {
     func noteLinks(_ endpoint: Endpoint) {
+        if endpoint.role == .opener, let link = endpoint.links.first(where: { endpoint.session.isCurrent($0.number) }) {
+            lastCurrentPath = connections[link.connection].path
+        }
         if endpoint.session.hasLink {
             endpoint.linklessSince = nil
         } else if endpoint.linklessSince == nil {
@@ -14,6 +17,7 @@ extension World {
 
     func check(_ endpoint: Endpoint) {
         let role = endpoint.role
+        checkWaiting(endpoint)
         let (taken, acknowledged) = (endpoint.session.taken, endpoint.session.acknowledged)
         let (received, delivered) = (endpoint.session.receivedPosition, endpoint.session.delivered)
         if acknowledged < endpoint.lastAcknowledged { complain("the \(role)'s acknowledged position retreats") }
@@ -35,6 +39,25 @@ extension World {
         if acknowledged > peer.legTaken { complain("the \(role) was told of bytes that are not delivered") }
         if received > peer.written + (peer.hasFinished ? 1 : 0) {
             complain("the \(role) received more than was ever given")
+        }
+    }
+
+    /// Nothing waits without a name and a limit, nor longer than that.
+    private func checkWaiting(_ endpoint: Endpoint) {
+        let session = endpoint.session
+        if session.state == .active, session.reason == nil { return }
+        if session.state != .active, !session.isOver, session.reason == nil {
+            complain("the \(endpoint.role) is \(session.state) without a reason")
+        }
+        if session.state == .suspended, session.deadline == nil {
+            complain("the \(endpoint.role) is suspended without a limit")
+        }
+        // A process that does not run sees the time when it goes on.
+        guard let since = endpoint.linklessSince, isRunning(endpoint.role), session.state != .closing else { return }
+        // An opener that never confirms has that time for it.
+        let limit = max(endpoint.plan.suspendLimit, Session.confirmationLimit) + .seconds(1)
+        if now - since > limit, now - endpoint.runsSince > limit {
+            complain("the \(endpoint.role) is suspended for longer than its limit")
         }
     }
 
@@ -86,7 +109,8 @@ extension World {
         switch ending {
         case .violation: complain("the \(endpoint.role) sees a violation: \(ending)")
         case .expired:
-            if now - (endpoint.linklessSince ?? now) < endpoint.plan.suspendLimit {
+            let limit = endpoint.key == nil ? endpoint.plan.suspendLimit : scenario.suspendLimit
+            if now - (endpoint.linklessSince ?? now) < limit {
                 complain("the \(endpoint.role)'s session expires before its time")
             }
         case .finished:
@@ -105,8 +129,20 @@ extension World {
     func checkEndings() {
         if case .refused? = opener.ending, !scenario.targetRefuses { complain("refused without a reason") }
         if scenario.sharesPaths { checkShares() }
+        if scenario.hasBetterPath { checkPreference() }
         check(opener, against: acceptor)
         if let acceptor { check(acceptor, against: opener) }
+    }
+
+    /// Failover goes over to a path that is clearly better, once it has had the time to see so.
+    private func checkPreference() {
+        guard let better = paths.indices.min(by: { paths[$0].plan.latency < paths[$1].plan.latency }),
+            let current = lastCurrentPath, now - opener.startedAt > .seconds(120)
+        else { return }
+        let (best, taken) = (paths[better].plan.latency * 2, paths[current].plan.latency * 2)
+        if best + best / 2 + .milliseconds(10) < taken {
+            complain("path \(current) is preferred to path \(better): \(taken.nanoseconds) to \(best.nanoseconds) ns")
+        }
     }
 
     /// A stripe leaves no path idle that is as good as the others.

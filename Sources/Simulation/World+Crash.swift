@@ -49,7 +49,9 @@ extension World {
                 admission.newcomers.removeAll()
                 admission.pending = nil
             }
-            schedule.add(.restarts(role), at: now + random.interval(upTo: scenario.faults.longestRestart))
+            let restart = now + random.interval(upTo: scenario.faults.longestRestart)
+            disturb(until: restart)
+            schedule.add(.restarts(role), at: restart)
         }
     }
 
@@ -80,12 +82,14 @@ extension World {
         // A ring keeps what was acknowledged until something takes its place.
         let oldest = endpoint.written - min(endpoint.written, UInt64(endpoint.plan.ringCapacity))
         let ringBase = random.chance(0.5) ? oldest : max(oldest, endpoint.lastAcknowledged)
+        let delivered = canary == .trustsTheDead ? endpoint.session.deliveredBytes : endpoint.deliveredBytes
         let snapshot = SessionSnapshot(
             id: endpoint.session.id, role: endpoint.role, instance: endpoint.session.instance, epoch: ledger.epoch,
             taken: endpoint.written, ringBase: ringBase, finTaken: ledger.finTaken,
-            delivered: endpoint.legTaken - (endpoint.finGiven ? 1 : 0), finDelivered: endpoint.finGiven,
+            delivered: delivered, finDelivered: endpoint.finGiven,
             aborted: ledger.resetSeen ? 0 : nil)
         var configuration = endpoint.configuration
+        configuration.suspendLimit = scenario.suspendLimit
         if endpoint.role == .opener {
             configuration.paths = paths.indices.filter { !paths[$0].isRemoved }.map { PathID(UInt8($0)) }
         }

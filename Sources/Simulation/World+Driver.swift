@@ -65,7 +65,7 @@ extension World {
         if position <= endpoint.session.receivedPosition || position + UInt64(bytes.count) > endpoint.promised {
             complain("the \(endpoint.role) holds \(bytes.count) bytes at \(position), early, of \(endpoint.promised)")
         }
-        endpoint.held.store(bytes, at: position)
+        if canary != .losesEarlyBytes { endpoint.held.store(bytes, at: position) }
     }
 
     private func rejoin(_ attach: Verified<AttachClaim>, on index: Int, of endpoint: Endpoint) {
@@ -144,7 +144,7 @@ extension World {
         trace.note("the \(endpoint.role)'s session asks: \(effect)")
         switch effect {
         case .dial(let number, let path): dial(number, on: Int(path.value))
-        case .examine(let number): examine(number, of: endpoint)
+        case .examine(let number): if canary != .neverExamines { examine(number, of: endpoint) }
         case .suspected(let number):
             statistics.suspicions += 1
             if mayNotBlame { complain("link \(number) is suspect though nothing is wrong") }
@@ -160,13 +160,19 @@ extension World {
 
     private func seal(_ claim: AttachClaim, on number: LinkNumber, of endpoint: Endpoint) {
         guard let key = endpoint.key else { return complain("a claim before there is a key") }
-        endpoint.ledger.epoch = endpoint.session.highestEpoch
+        if canary != .storesEpochLate { endpoint.ledger.epoch = endpoint.session.highestEpoch }
         if dies(endpoint) { return }
         check(claim, by: endpoint)
         let frame = claim.unsealed
         let sealed = frame.sealed(with: key.proof(of: frame.transcript))
         overhear(sealed, from: endpoint.role)
         endpoint.session.sendAttach(sealed, on: number)
+        if endpoint.role == .opener, claim.epoch <= endpoint.lastEpochSent {
+            complain("epoch \(claim.epoch) serves twice")
+        }
+        endpoint.lastEpochSent = max(endpoint.lastEpochSent, claim.epoch)
+        if dies(endpoint) { return }
+        endpoint.ledger.epoch = endpoint.session.highestEpoch
     }
 
     /// Reads what has arrived on a link, so that a process that had no time to does not blame the link; then its
@@ -207,12 +213,24 @@ extension World {
     func tick(_ role: Role) {
         guard let endpoint = endpoint(role), let due = endpoint.tickAt, due <= now else { return }
         endpoint.tickAt = nil
+        noteWake(endpoint)
         endpoint.session.tick(now)
         if let lingersUntil = endpoint.lingersUntil, lingersUntil <= now {
             while let link = endpoint.links.last { remove(link.number, of: endpoint) }
         }
         settle(role)
     }
+
+    /// A session that has nothing to do sleeps.
+    private func noteWake(_ endpoint: Endpoint) {
+        let second = now.nanoseconds / 10_000_000_000
+        endpoint.wakes = second == endpoint.wakesAt ? endpoint.wakes + 1 : 0
+        endpoint.wakesAt = second
+        if endpoint.wakes > World.wakeLimit { complain("the \(endpoint.role) wakes without end: \(state)") }
+    }
+
+    /// In ten seconds: links are examined every 15 ms at most, while they are in doubt.
+    private static let wakeLimit = 4_000
 
     // MARK: To the network
 
@@ -226,6 +244,7 @@ extension World {
         {
             complain("a link is dialled though nothing is wrong")
         }
+        dials.append(dial)
         guard dial.address != nil else { return schedule.add(.dialed(dial, .refused), at: now) }
         var outcome = DialOutcome.gateway
         var left = now
@@ -248,10 +267,11 @@ extension World {
     }
 
     /// How often a SYN without an answer is sent again.
-    private static let synInterval = Interval.seconds(1)
+    static let synInterval = Interval.seconds(1)
 
     func dialed(_ dial: Dial, _ outcome: DialOutcome) {
         let number = dial.number
+        dials.removeAll { !opener.session.knows($0.number) || $0.number == number }
         guard dial.incarnation == incarnations[Role.opener.index], opener.session.knows(number) else { return }
         switch outcome {
         case .refused: opener.session.linkLost(number, .socket(111), now)
@@ -259,6 +279,7 @@ extension World {
             // An address that is gone brings no answer any more; a silent path brings one when it is not silent again.
             guard dial.address == paths[dial.path].address else { return }
             guard paths[dial.path].isClear(now), now >= outageUntil else {
+                dials.append(dial)
                 return schedule.add(.dialed(dial, outcome), at: now + World.synInterval)
             }
             let id = connect(.opener(number), outcome == .gateway ? .gateway : .impostor, path: dial.path)

@@ -54,6 +54,16 @@ extension World {
         case .bothCrash:
             light(.opener, steps: random.below(10))
             light(.acceptor, steps: random.below(10))
+        case .neighbour:
+            guard isRunning(.opener) else { return }
+            statistics.note(.neighbour)
+            opener.session.checkLinks(now)
+            settle(.opener)
+        case .shortage:
+            guard let endpoint = endpoint(random.pick([.opener, .acceptor])), isRunning(endpoint.role) else { return }
+            statistics.note(.shortage)
+            endpoint.session.limitWindow(to: UInt64(random.size(upTo: 262_144)))
+            settle(endpoint.role)
         case .pathRemoved: removePath(random.below(paths.count))
         case .stop, .attack: break
         }
@@ -152,8 +162,9 @@ extension World {
     func noticed(_ news: NetworkNews) {
         switch news {
         case .lost(let path):
-            for link in opener.links where opener.session.path(of: link.number)?.value == UInt8(path) {
-                opener.session.suspect(link.number, now)
+            for number in opener.links.map({ $0.number }) + dials.map({ $0.number })
+            where opener.session.path(of: number)?.value == UInt8(path) {
+                opener.session.suspect(number, now)
             }
         case .changed: opener.session.networkChanged(now)
         }

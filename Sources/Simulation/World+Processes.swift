@@ -48,6 +48,7 @@ extension World {
         processes[role.index] = .running
         disturb()
         if role == .acceptor { lastContinued = now }
+        endpoint(role)?.runsSince = now
         if random.chance(0.5) {
             // Nothing says that a loop reads before it looks at its timers.
             postponed[role.index].sort { first, second in isTick(first) && !isTick(second) }

@@ -9,10 +9,12 @@ struct Watch {
 
 // How long anything may stand still: as long as a fault lasts, and then no longer than it takes to notice and to mend.
 extension World {
-    /// Something happens that a session may need time for, up to `end`: to a path, or to a process and so to all of them.
+    /// Something happens that a session may need time for: to a path, or to a process and so to all of them. Something
+    /// that lasts is over at `end`.
     func disturb(_ path: Int? = nil, until end: Instant? = nil) {
         for index in paths.indices where path ?? index == index {
             paths[index].quietSince = max(paths[index].quietSince, end ?? now)
+            if let end { paths[index].returnedAt = max(paths[index].returnedAt ?? end, end) }
         }
     }
 
@@ -38,10 +40,8 @@ extension World {
         }
         guard isAwaited else { return }
         let standsSince = max(watches[index].movedAt, quietSince)
-        // The opener waits for bytes to arrive, or for the acceptor to say something of its own.
-        let end = min(writer.session.taken + (writer.hasFinished ? 1 : 0), reader.promised)
-        let isUnderWay = writer.role == .opener && reader.session.receivedPosition < end
-        if now - standsSince > pauseLimit(isUnderWay: isUnderWay) {
+        let limit = patience(with: writer, reader) + mendingTime
+        if now - standsSince > limit {
             complain("nothing comes from the \(writer.role) since \(standsSince.nanoseconds) ns: \(state)")
         }
         if let limit = mirrorLimit(since: watches[index].movedAt), now - watches[index].movedAt > limit {
@@ -66,15 +66,25 @@ extension World {
         return limit
     }
 
-    /// What docs/protocol.md allows: the patience with a silent link (rule 10), a rival's way to being current, and what
-    /// the kernels and the backoff add when a path comes back.
-    private func pauseLimit(isUnderWay: Bool) -> Interval {
+    /// How long docs/protocol.md (rule 10) lets a silent link be taken for one that works.
+    private func patience(with writer: Endpoint, _ reader: Endpoint) -> Interval {
         let patience = max(Interval.seconds(1), longestRoundTrip * 4)
-        var limit = patience + longestRoundTrip * 6 + .seconds(2)
         // An opener that has nothing under way learns of a silent link when it pings it.
-        if !isUnderWay { limit = limit + Session.idlePing + patience }
+        guard writer.role == .opener else { return Session.idlePing + patience }
+        let end = min(writer.session.taken + (writer.hasFinished ? 1 : 0), reader.promised)
+        return reader.session.receivedPosition < end ? patience : Session.waitingPing + patience
+    }
+
+    /// What a rival takes to connect, to attach, and to bring bytes and their acknowledgement; and what is added while a
+    /// path comes back.
+    private var mendingTime: Interval {
+        var time = longestRoundTrip * 4 + .milliseconds(100)
+        // The kernels try again once in a second.
+        if let returnedAt = paths.compactMap({ $0.returnedAt }).max(), now - returnedAt < .seconds(60) {
+            time = time + TransportCounters.longestTimeout + World.synInterval
+        }
         // Who has dialled in vain for long does so less often.
-        if scenario.faults.healsAfter > Interval.seconds(30) { limit = limit + .seconds(6) }
-        return limit
+        if scenario.faults.healsAfter > Interval.seconds(30) { time = time + .seconds(6) }
+        return time
     }
 }

@@ -12,6 +12,10 @@ final class World {
     var schedule = Schedule()
     var connections: [Connection] = []
     var paths: [Path]
+    /// The path of the opener's last current link.
+    var lastCurrentPath: Int?
+    /// Dials that have had no answer, some of which are given up.
+    var dials: [Dial] = []
     /// By role.
     var processes = [ProcessState.running, .running]
     /// When the acceptor's process last went on.
@@ -53,7 +57,7 @@ final class World {
         var random = SplitMix(state: seed)
         let scenario = Scenario(Family(seed: seed), &random)
         secret = random.next()
-        openMessage = World.open(&random)
+        openMessage = World.open(scenario, &random)
         var configuration = World.configuration(scenario.opener, &random)
         configuration.mode = scenario.mode
         configuration.paths = scenario.paths.indices.map { PathID(UInt8($0)) }
@@ -69,13 +73,14 @@ final class World {
         trace = Trace(length: events)
     }
 
-    private static func open(_ random: inout SplitMix) -> OpenMessage {
+    private static func open(_ scenario: Scenario, _ random: inout SplitMix) -> OpenMessage {
+        let limit = UInt32(clamping: scenario.opener.suspendLimit.seconds)
         guard let destination = Destination(address: [127, 0, 0, 1], port: 1) else {
             preconditionFailure("an IPv4 address has 4 bytes")
         }
         return OpenMessage(
             session: SessionID(high: random.next(), low: random.next()), keyShare: random.bytes(Wire.keyShareLength),
-            destination: destination, suspendLimit: .max)
+            destination: destination, suspendLimit: limit)
     }
 
     private static func configuration(
