@@ -8,7 +8,12 @@ extension Session {
             for other in links.indices where other != index && links[other].state == .current { demote(other) }
             give(index, .alone, now)
         case .mirror: give(index, isFirst(index) ? .alone : .mirrored, now)
-        case .stripe: give(index, isFirst(index) ? .alone : .striped, now)
+        case .stripe:
+            // What a suspect link carried while it was the only one, another can carry now.
+            for other in links.indices where links[other].state == .current && links[other].liveness.isSuspect {
+                demote(other)
+            }
+            give(index, isFirst(index) ? .alone : .striped, now)
         }
     }
 

@@ -68,6 +68,7 @@ extension Scenario.Faults {
                 [], [], [(.stop, 1)], [(.stop, 4), (.neighbour, 1), (.shortage, 1)], [(.neighbour, 1)],
             ])
             longestStop = .seconds(30)
+            stopsBehindPing = weights.contains { $0.fault == .stop } ? random.pick([0, 0.3]) : 0
         case .silence:
             self.init(plain: &random)
             healsAfter = random.interval(upTo: .seconds(120))

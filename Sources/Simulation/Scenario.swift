@@ -25,6 +25,8 @@ struct Scenario {
         var attacks: Interval?
         var longestOutage = Interval.seconds(5)
         var longestSilence = Interval.seconds(20)
+        /// Share of the PINGs behind which their process is stopped: it waits for an answer that it cannot read.
+        var stopsBehindPing = 0.0
         var longestStop = Interval.seconds(5)
         var longestRestart = Interval.milliseconds(300)
     }

@@ -29,6 +29,8 @@ enum Event {
     case admissionOver(ConnectionID)
     case fault
     case attack
+    /// A process is stopped, at a moment that hurts.
+    case stops(Role)
     /// A stopped process goes on.
     case continues(Role)
     /// The successor of a process that has died is there.

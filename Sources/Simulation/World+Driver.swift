@@ -316,6 +316,9 @@ extension World {
                 trace.note("the \(endpoint.role) says \(header.type) at \(header.offset) on link \(number)")
                 check(header, by: endpoint)
                 endpoint.links[index].output.append(header.encodedBytes)
+                if header.type == .ping, random.chance(scenario.faults.stopsBehindPing) {
+                    schedule.add(.stops(endpoint.role), at: now)
+                }
             case .data(let header, let range):
                 trace.note("the \(endpoint.role) sends \(range) on link \(number)")
                 check(header, by: endpoint)

@@ -48,8 +48,7 @@ extension World {
             forgetSilently(id, directions)
         case .blackhole: silence(random.below(paths.count))
         case .address: loseAddress(random.below(paths.count))
-        case .stop where !scenario.isCalm || hasSettled:
-            stop(random.pick([.opener, .acceptor]), until: until(scenario.faults.longestStop))
+        case .stop: stopIfSettled(random.pick([.opener, .acceptor]))
         case .crash: light(random.pick([.opener, .acceptor]), steps: random.below(30))
         case .bothCrash:
             light(.opener, steps: random.below(10))
@@ -65,8 +64,13 @@ extension World {
             endpoint.session.limitWindow(to: UInt64(random.size(upTo: 262_144)))
             settle(endpoint.role)
         case .pathRemoved: removePath(random.below(paths.count))
-        case .stop, .attack: break
+        case .attack: break
         }
+    }
+
+    func stopIfSettled(_ role: Role) {
+        guard isFaulty, !scenario.isCalm || hasSettled else { return }
+        stop(role, until: until(scenario.faults.longestStop))
     }
 
     /// Both ends know of each other; a process that is stopped before that may find its time for it over.

@@ -29,7 +29,7 @@ extension World {
         case .tick(let role), .drop(let role): role
         case .targetAnswers, .admissionOver, .accepted: .acceptor
         case .arrival, .room, .userTimeout, .applicationWrites, .applicationReads, .applicationAborts, .fault, .attack,
-            .continues, .restarts, .addressed, .heal:
+            .stops, .continues, .restarts, .addressed, .heal:
             nil
         }
     }

@@ -162,6 +162,7 @@ final class World {
         case .admissionOver(let id): admissionOver(id)
         case .fault: strike()
         case .attack: attack()
+        case .stops(let role): stopIfSettled(role)
         case .continues(let role): continues(role)
         case .restarts(let role): restarts(role)
         case .addressed(let path): addressed(path)

@@ -75,6 +75,20 @@ import Testing
         #expect(pair.acceptor?.delivered == pair.opener.written && pair.opener.delivered == pair.acceptor?.written)
     }
 
+    /// Found by the simulation (seed 322166): what the silent link carried waited for its end.
+    @Test(arguments: LinkMode.allCases)
+    func anotherPathTakesOverFromTheOnlyOne(_ mode: LinkMode) {
+        var pair = Pair(mode: mode, paths: [first])
+        pair.silence(first)
+        pair.write(.opener, 20_000)
+        pair.wait(.seconds(2))
+        #expect(pair.acceptor?.delivered.isEmpty == true)
+        pair.opener.session.addPath(second, pair.now)
+        pair.exchange()
+        pair.wait(.milliseconds(100))
+        #expect(pair.acceptor?.delivered == pair.opener.written)
+    }
+
     /// Found by the simulation (seed 1101): the writer waited for the slowest of its links.
     @Test(arguments: [LinkMode.mirror, .stripe])
     func acknowledgementsLeaveOnEveryLink(_ mode: LinkMode) {

@@ -22,7 +22,7 @@ import Testing
     @Test(arguments: Canary.allCases)
     func canaryIsFound(_ canary: Canary) throws {
         // Only where nothing may be blamed is it wrong to blame something.
-        let seeds = (1..<20_000 as Range<UInt64>).lazy.filter { canary != .blamesUnread || Family(seed: $0) == .calm }
+        let seeds = (1..<60_000 as Range<UInt64>).lazy.filter { canary != .blamesUnread || Family(seed: $0) == .calm }
         let finding = seeds.compactMap { find(canary, seed: $0) }.first
         let found = try #require(finding)
         #expect(found.description.contains("again with: usl-simulate --seed \(found.seed) --canary \(canary.rawValue)"))
