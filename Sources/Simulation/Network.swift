@@ -76,7 +76,10 @@ extension World {
             due = due + timeout
             timeout = max(timeout, min(timeout * 2, TransportCounters.longestTimeout))
         }
-        if tries > 0 { connections[id].pipes[role.index].counters.lost(tries) }
+        if tries > 0 {
+            connections[id].pipes[role.index].counters.lost(tries)
+            disturb(path, until: due)
+        }
         return due
     }
 
