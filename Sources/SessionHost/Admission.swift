@@ -69,7 +69,7 @@ public final class Admission {
     /// A session that is here has no memory to go on.
     private func relieve() {
         guard !isMakingRoom else { return }
-        giveUpNext(because: .memory) { _ in }
+        giveUpNext(because: .memory) { [self] _ in makeRoom() }
     }
 
     private func makeRoom() {

@@ -31,12 +31,15 @@ struct ForwardCommand: ParsableCommand {
 
     @OptionGroup var paths: PathOptions
 
+    @OptionGroup var says: VerbosityOptions
+
     func run() throws {
         var agent = AgentOptions()
         if let gateway {
             agent.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
         }
         agent.allowsPlain = links.plain
+        agent.verbosity = says.verbosity
         agent.limits = try links.limits()
         try paths.apply(to: &agent)
         guard let address = try target.resolve().first else { return }

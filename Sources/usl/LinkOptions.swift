@@ -39,6 +39,21 @@ struct LinkOptions: ParsableArguments {
     }
 }
 
+/// How much an agent says.
+struct VerbosityOptions: ParsableArguments {
+    @Flag(name: .shortAndLong, help: "Say only what makes the program fail.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Say what each connection gets, and why.")
+    var verbose = false
+
+    func validate() throws {
+        if quiet && verbose { throw ValidationError("-q and -v exclude each other") }
+    }
+
+    var verbosity: AgentOptions.Verbosity { quiet ? .quiet : verbose ? .verbose : .normal }
+}
+
 /// A word of the command line that cannot be used.
 struct ArgumentFailure: Error, CustomStringConvertible {
     let description: String

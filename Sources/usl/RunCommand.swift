@@ -39,25 +39,17 @@ struct RunCommand: ParsableCommand {
 
     @OptionGroup var paths: PathOptions
 
-    @Flag(name: .shortAndLong, help: "Say only what makes the program fail.")
-    var quiet = false
-
-    @Flag(name: .shortAndLong, help: "Say what each connection gets, and why.")
-    var verbose = false
+    @OptionGroup var says: VerbosityOptions
 
     /// For the help alone: the splitter has taken the command away.
     @Argument(help: "The program and its arguments.")
     var command: [String] = []
 
-    func validate() throws {
-        if quiet && verbose { throw ValidationError("-q and -v exclude each other") }
-    }
-
     /// Runs the command and ends as it ends.
     func run(_ command: [[UInt8]]) throws -> Never {
         let options = try agentOptions()
         let environment = try LaunchEnvironment()
-        Launcher.run(command, isQuiet: quiet) {
+        Launcher.run(command, isQuiet: says.quiet) {
             try ControlSocket(of: .agent) { environment.variables(agent: $0) }
         } agent: { control, channel, escrow in
             AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)
@@ -71,7 +63,7 @@ struct RunCommand: ParsableCommand {
         }
         options.treatment = treatment
         options.allowsPlain = links.plain
-        options.verbosity = quiet ? .quiet : verbose ? .verbose : .normal
+        options.verbosity = says.verbosity
         options.limits = try links.limits()
         try paths.apply(to: &options)
         return options

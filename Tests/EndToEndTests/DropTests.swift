@@ -39,6 +39,37 @@ extension EndToEnd {
             }
         }
 
+        /// Without a link, its own application is reset at once, and the other end told as soon as it can be.
+        @Test func aSuspendedSessionIsGivenUp() throws {
+            try UnderTest.withoutGateway { test in
+                let server = try test.server.start(Peers.client(Peers.tellingServer))
+                try server.waitForOutput("serving")
+                let gateway = try test.startGateway()
+                let client = try test.client.start(
+                    test.prefix + Peers.client(SuspensionTests.endures + "signal.pause()"))
+                try client.waitForOutput("talking")
+                try test.lab.router.block(port: UnderTest.gatewayPort)
+                for host in [test.client, test.server] { try host.resetLinks() }
+                try test.client.expectSessions("[s['state'] for s in sessions] == ['suspended']")
+                let usl = try UnderTest.usl()
+                let id = String(try test.client.succeed([usl, "status", "--json"]).split(separator: "\"")[5])
+                try test.client.succeed([usl, "drop", id])
+                try client.waitForOutput("ended ECONNRESET", within: .seconds(5))
+                try waitUntil("a line of the agent", within: .seconds(3)) { () throws(LabError) in
+                    client.standardError.contains("given up by hand (usl drop); the connection is reset")
+                }
+                #expect(server.standardOutput == "serving\n")
+                try test.lab.router.unblock()
+                try server.waitForOutput("ended ECONNRESET", within: .seconds(10))
+                try waitUntil("a line of the gateway", within: .seconds(3)) { () throws(LabError) in
+                    gateway.standardError.contains("given up by hand at the agent (usl drop)")
+                }
+                for host in [test.client, test.server] { try host.expectSessions("sessions == []") }
+                client.terminate()
+                server.terminate()
+            }
+        }
+
         /// One session in full, with what has happened to it lately.
         @Test func history() throws {
             try UnderTest.with(.usl) { test in

@@ -99,6 +99,31 @@ extension EndToEnd {
             }
         }
 
+        /// Nothing is lost and nothing is refused: the path swallows what is sent on it.
+        @Test func aPathIsSilent() throws {
+            try UnderTest.with(.usl) { test in
+                let peers = try test.servePeers()
+                let talker = try test.client.start(test.prefix + Peers.client(Peers.conversation))
+                try talker.waitForOutput("talking")
+                try test.lab.router.block(port: UnderTest.gatewayPort, silently: true)
+                try test.client.expectSessions(
+                    "[(s['state'], s['reason']) for s in sessions] == [('suspended', 'silent')] and sessions[0]['expires']"
+                )
+                try waitUntil("a line", within: .seconds(6)) { () throws(LabError) in
+                    talker.standardError.contains("for 3 s (silence); trying on, up to 24 h\n")
+                }
+                try test.lab.router.unblock()
+                try test.client.expectSessions("[s['state'] for s in sessions] == ['active']")
+                try waitUntil("another line", within: .seconds(3)) { () throws(LabError) in
+                    talker.standardError.contains(": resumed after ")
+                }
+                try test.client.succeed(["touch", "/run/stop"])
+                let status = try talker.wait(.seconds(10))
+                #expect(status == .success)
+                peers.terminate()
+            }
+        }
+
         /// The opener's link is gone before the target has accepted.
         @Test func aGatewayWaitsForTheFirstLink() throws {
             try UnderTest.with(.usl) { test in
