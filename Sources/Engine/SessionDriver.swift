@@ -56,7 +56,7 @@ public final class SessionDriver {
     /// When the session came into its present state, on the wall clock, in seconds since 1970.
     public private(set) var stateSince: Int
     private var lastState: SessionState
-    private var stateBegan: Instant
+    private(set) var stateBegan: Instant
     public internal(set) var history = SessionHistory()
     public private(set) var ending: Ending?
 

@@ -45,9 +45,13 @@ public struct SessionReport: Sendable {
 }
 
 extension SessionDriver {
+    /// Since when it has been suspended, if it is; on the loop's clock.
+    public var suspendedSince: Instant? { session.state == .suspended ? stateBegan : nil }
+
+    /// The limit counts from when the last link is lost. One that is silent is lost a little later.
     private var expires: Int? {
-        guard session.state == .suspended, let since = session.suspendedSince else { return nil }
-        let passed = (loop.now - since).seconds
+        guard let since = suspendedSince else { return nil }
+        let passed = (loop.now - (session.suspendedSince ?? since)).seconds
         let limit = session.configuration.suspendLimit.seconds
         return time(nil) + Int(limit > passed ? limit - passed : 0)
     }

@@ -108,7 +108,7 @@ public final class Admission {
         let me = LoopBound((self, then), on: pool.main)
         pool.gather { table -> [Bool] in
             // It may have been resumed meanwhile.
-            guard table.suspendedSince(candidate.id) == candidate.since else { return [] }
+            guard table[candidate.id]?.suspendedSince == candidate.since else { return [] }
             table.giveUp(candidate.id, because: .limit(shortage))
             return [true]
         } then: { given, loop in

@@ -39,14 +39,8 @@ public final class SessionTable {
 
     /// Suspended sessions, the longest first.
     func longestSuspended(atMost count: Int) -> [(id: SessionID, since: Instant)] {
-        let suspended = entries.keys.compactMap { id in suspendedSince(id).map { (id: id, since: $0) } }
+        let suspended = entries.compactMap { id, entry in entry.driver.suspendedSince.map { (id: id, since: $0) } }
         return Array(suspended.sorted { $0.since < $1.since }.prefix(count))
-    }
-
-    /// nil for a session that is not there, or not suspended.
-    func suspendedSince(_ id: SessionID) -> Instant? {
-        guard let session = entries[id]?.driver.session, session.state == .suspended else { return nil }
-        return session.suspendedSince
     }
 
     public var drivers: [SessionDriver] { entries.values.map(\.driver) }

@@ -46,7 +46,7 @@ extension EndToEnd {
                 try server.waitForOutput("serving")
                 let gateway = try test.startGateway()
                 let client = try test.client.start(
-                    test.prefix + Peers.client(SuspensionTests.endures + "signal.pause()"))
+                    test.prefix + Peers.client(SuspensionTests.endures + "\nsignal.pause()"))
                 try client.waitForOutput("talking")
                 try test.lab.router.block(port: UnderTest.gatewayPort)
                 for host in [test.client, test.server] { try host.resetLinks() }
