@@ -74,7 +74,11 @@ public final class GatewayProcess {
     private func received(_ message: KeeperMessage?) {
         switch message {
         case .programEnded, .detach: return
-        case .end, nil: end()
+        case .end: end()
+        case nil:
+            // With its keeper gone, nobody would follow it; a service manager that has copies of the legs brings both back.
+            if ServiceManager.isThere { _exit(1) }
+            end()
         }
     }
 

@@ -10,6 +10,8 @@ public struct Escrow: ~Copyable {
     }
 
     private var entries: [EscrowKey: Entry] = [:]
+    /// Where copies of everything are; nil: nowhere.
+    var manager: ServiceManager?
 
     public init() {}
 
@@ -18,6 +20,9 @@ public struct Escrow: ~Copyable {
     public var isEmpty: Bool { entries.isEmpty }
 
     public func count(of kind: EscrowKind) -> Int { entries.values.count { $0.kind == kind } }
+
+    /// All keys in use.
+    var keys: Set<EscrowKey> { Set(entries.keys) }
 
     /// What is held of a kind, in the order of the keys.
     public func keys(of kind: EscrowKind) -> [EscrowKey] {
@@ -75,18 +80,36 @@ public struct Escrow: ~Copyable {
 
     /// Takes a descriptor over. One that was held under the same key is closed.
     public mutating func hold(_ key: EscrowKey, _ kind: EscrowKind, _ descriptor: consuming Descriptor) {
-        let old = entries.updateValue(Entry(kind: kind, descriptor: descriptor.release()), forKey: key)
-        if let old { _ = close(old.descriptor) }
+        let number = descriptor.release()
+        let old = entries.updateValue(Entry(kind: kind, descriptor: number), forKey: key)
+        if let old {
+            manager?.remove(key, old.kind)
+            _ = close(old.descriptor)
+        }
+        manager?.store(key, kind, number)
     }
 
     /// Closes what is held under `key`; nothing may be.
     public mutating func release(_ key: EscrowKey) {
-        if let entry = entries.removeValue(forKey: key) { _ = close(entry.descriptor) }
+        guard let entry = entries.removeValue(forKey: key) else { return }
+        manager?.remove(key, entry.kind)
+        _ = close(entry.descriptor)
+    }
+
+    /// From now on, copies of everything are with the service manager, if there is one. It has those that came from it.
+    mutating func mirror(besides fromManager: Set<EscrowKey>) {
+        manager = ServiceManager.connect()
+        for (key, entry) in entries where !fromManager.contains(key) {
+            manager?.store(key, entry.kind, entry.descriptor)
+        }
     }
 
     /// Closes everything. Legs were born with `SO_LINGER {1, 0}` and nobody else holds them: they are reset.
     public mutating func releaseAll() {
-        for entry in entries.values { _ = close(entry.descriptor) }
+        for (key, entry) in entries {
+            manager?.remove(key, entry.kind)
+            _ = close(entry.descriptor)
+        }
         entries = [:]
     }
 }

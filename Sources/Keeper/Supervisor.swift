@@ -64,6 +64,16 @@ struct Supervisor: ~Copyable {
         }
     }
 
+    /// To be polled for writing: what the service manager has not taken yet.
+    var managerNumber: Int32? {
+        switch escrow.manager {
+        case let manager?: manager.waitingNumber
+        case nil: nil
+        }
+    }
+
+    mutating func flushManager() { escrow.manager?.flush() }
+
     /// Whether there is a worker, or will be.
     var isAlive: Bool { pid != nil || restartAt != nil }
 
@@ -79,7 +89,10 @@ struct Supervisor: ~Copyable {
     /// Takes what the worker says; nil when nothing more waits.
     mutating func nextReport() -> WorkerReport? {
         let report = worker?.nextReport(into: &escrow, &replacement)
-        if report == .ready { hasServed = true }
+        if report == .ready {
+            hasServed = true
+            escrow.manager?.serves()
+        }
         return report
     }
 
@@ -105,6 +118,7 @@ struct Supervisor: ~Copyable {
     mutating func requestEnd() {
         isEnding = true
         restartAt = nil
+        escrow.manager?.stops()
         send(.end)
     }
 

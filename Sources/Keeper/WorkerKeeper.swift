@@ -25,7 +25,8 @@ public struct WorkerKeeper: ~Copyable {
         isQuiet: Bool = false, worker: @escaping WorkerBody
     ) throws -> Never {
         let legacy = KeeperLegacy.take()
-        var escrow = legacy?.takeEscrow() ?? Escrow()
+        var escrow = legacy?.takeEscrow() ?? ServiceManager.takeDescriptors()
+        let stored = escrow.keys
         do {
             try prepare(&escrow)
         } catch {
@@ -39,6 +40,7 @@ public struct WorkerKeeper: ~Copyable {
         let observed = SignalSet([SIGCHLD] + endingSignals.filter { usl_signal_is_ignored($0) == 0 })
         observed.block()
         DescriptorLimit.raise()
+        escrow.mirror(besides: stored)
         do {
             let signals = try SignalDescriptor(observed)
             let workers = try Supervisor(
@@ -63,7 +65,11 @@ public struct WorkerKeeper: ~Copyable {
         while true {
             let numbers = [signals.descriptor.number] + [workers.channelNumber].compactMap(\.self)
             var entries = numbers.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            if let number = workers.managerNumber {
+                entries.append(pollfd(fd: number, events: Int16(POLLOUT), revents: 0))
+            }
             _ = poll(&entries, nfds_t(entries.count), workers.pollTimeout)
+            workers.flushManager()
             _ = workers.startIfDue()
             takeReports()
             becomeReplacement()

@@ -59,7 +59,7 @@ extension EndToEnd {
                 let gateway = try test.startGateway(allow: "*:7001-7006")
                 let client = try test.client.start(test.prefix(["-q"]) + Peers.client(Peers.conversation))
                 try client.waitForOutput("talking")
-                let wrong = try test.server.run([usl, "gateway", "--replace", "--allow", "nonsense"])
+                let wrong = try test.server.run([usl, "gateway", "--replace", "--plain", "--allow", "nonsense"])
                 #expect(wrong.status == .exited(125) && wrong.errors.contains("nonsense"))
                 try test.server.succeed([
                     usl, "gateway", "--replace", "--plain", "--allow", "*:7007", "--listen", "0.0.0.0:7118",
@@ -74,7 +74,7 @@ extension EndToEnd {
         @Test func nobodyIsThere() throws {
             try UnderTest.withoutGateway { test in
                 let usl = try UnderTest.usl()
-                let outcome = try test.server.run([usl, "gateway", "--replace", "--allow", "*:1"])
+                let outcome = try test.server.run([usl, "gateway", "--replace", "--plain", "--allow", "*:1"])
                 #expect(outcome.status == .exited(125) && outcome.errors.contains("there is no such gateway"))
             }
         }
