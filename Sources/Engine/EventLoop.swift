@@ -29,7 +29,8 @@ public struct Registration: Hashable, Sendable {
 /// others reach it through its mailbox.
 public final class EventLoop {
     /// The longest wait for events. epoll counts its timeout in CLOCK_MONOTONIC, which stands still while the machine is
-    /// suspended, whereas timers here count CLOCK_BOOTTIME: this bounds how late a resumed machine notices.
+    /// suspended, whereas timers here count CLOCK_BOOTTIME: this bounds how late they are when nothing wakes the loop of a
+    /// machine that resumes.
     private static let longestWait = Interval.seconds(10)
     private static let scratchBytes = 256 << 10
 

@@ -52,7 +52,11 @@ struct SessionDetail {
 
     private static func link(_ link: JSONValue) -> [String] {
         func field(_ name: String) -> String { link[name]?.plainText ?? "-" }
-        return [field("state"), field("transport"), field("local"), "to", field("remote"), "RTT \(field("rtt_ms")) ms"]
+        let source = link["source"].map(\.plainText) ?? "-"
+        return [
+            field("state"), field("transport"), field("local"), "to", field("remote"), "RTT \(field("rtt_ms")) ms",
+            source == "-" ? "" : "by --source \(source)",
+        ]
     }
 
     private static func event(_ event: JSONValue) -> [String] {
