@@ -72,19 +72,22 @@ public struct LinkProfile: Hashable, Sendable {
     /// many retransmissions and as much throughput as with floors of 5 to 200 ms, and one timeout in 6 s at most.
     public static let wan = LinkProfile(
         name: "wan", unsentLimit: 128 << 10, minimumRetransmission: .milliseconds(10),
-        maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
+        maximumRetransmission: .seconds(1), userTimeout: wanSilence, keepAlive: wanKeepAlive)
 
     /// A link to another host that carries keystrokes and small requests.
     public static let interactive = LinkProfile(
         name: "interactive", unsentLimit: 16 << 10, minimumRetransmission: .milliseconds(10),
-        maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
+        maximumRetransmission: .seconds(1), userTimeout: wanSilence, keepAlive: wanKeepAlive)
 
     /// A link to another host that carries as much as the path allows; PINGs may wait.
     public static let bulk = LinkProfile(
         name: "bulk", unsentLimit: 1 << 20, minimumRetransmission: .milliseconds(10),
-        maximumRetransmission: .seconds(1), userTimeout: .seconds(60), keepAlive: wanKeepAlive)
+        maximumRetransmission: .seconds(1), userTimeout: wanSilence, keepAlive: wanKeepAlive)
 
     private static let wanKeepAlive = KeepAlive(idle: .seconds(20), between: .seconds(5), count: 4)
+    /// As long as keepalive takes: where both are set, the user timeout alone decides also when probes have had no answer (in
+    /// the kernel, tcp_keepalive_timer).
+    private static let wanSilence = Interval.seconds(40)
 
     /// The preset for a link to an address when nothing else is known of it.
     public static func suited(to remote: SocketAddress) -> LinkProfile { remote.isLoopback ? .local : .wan }
