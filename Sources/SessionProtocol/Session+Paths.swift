@@ -50,15 +50,14 @@ extension Session {
     }
 
     /// A dial that is under way may have begun from an address that is gone, or to nowhere. It is let be, but for the
-    /// oldest of too many, and another goes beside it.
+    /// oldest of too many, and another goes beside it; not so often that none has the time to be answered.
     private mutating func dialAfresh(_ index: Int, _ now: Instant) {
         let id = paths[index].id
-        guard wantsLink(id), let newest = links.last(where: { isUnderWay($0, on: id) }),
-            now - newest.stageSince >= Backoff.firstDelay
-        else { return }
-        if links.count(where: { isUnderWay($0, on: id) }) >= Path.maximumDials,
-            let oldest = links.firstIndex(where: { isUnderWay($0, on: id) })
-        {
+        guard wantsLink(id), let newest = links.last(where: { isUnderWay($0, on: id) }) else { return }
+        if links.count(where: { isUnderWay($0, on: id) }) >= Path.maximumDials {
+            guard now - newest.stageSince >= Backoff.firstDelay,
+                let oldest = links.firstIndex(where: { isUnderWay($0, on: id) })
+            else { return }
             abandon(oldest)
         }
         dialNow(index, now)

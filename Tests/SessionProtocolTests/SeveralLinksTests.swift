@@ -172,6 +172,25 @@ import Testing
         #expect(dials < 30)
     }
 
+    /// Addresses that come and go within milliseconds: each change is followed by a dial, up to a few.
+    @Test func everyChangeOfTheNetworkIsFollowed() {
+        var pair = Pair()
+        pair.silence(first)
+        pair.cutAtOpener()
+        let before = pair.opener.session.nextLinkNumber
+        for _ in 0..<10 {
+            pair.wait(.milliseconds(5))
+            pair.opener.session.networkChanged(pair.now)
+            pair.exchange()
+        }
+        #expect(pair.opener.session.nextLinkNumber == before + 3, "with the one under way")
+        pair.deadPaths = []
+        pair.wait(.milliseconds(100))
+        pair.opener.session.networkChanged(pair.now)
+        pair.exchange()
+        #expect(pair.opener.session.hasLink)
+    }
+
     @Test func theSecondPathIsTriedWhenTheFirstIsDead() {
         var pair = Pair(paths: [first, second], opens: false)
         pair.deadPaths = [first]
