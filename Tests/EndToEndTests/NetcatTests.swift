@@ -13,6 +13,8 @@ extension EndToEnd {
                     """
                     head -c \(Self.gibibyte) /dev/urandom | tee >(sha256sum >/run/digest) \\
                         | "$@" ncat --send-only server 7000
+                    # bash does not wait for the other side of `>(…)`.
+                    until [ -s /run/digest ]; do sleep 0.01; done
                     cat /run/digest
                     """, within: .seconds(120))
                 #expect(try sink.wait(.seconds(60)) == .success)
@@ -27,7 +29,6 @@ extension EndToEnd {
                     script: """
                         head -c \(Self.gibibyte) /dev/urandom | tee >(sha256sum >/run/digest) \\
                             | ncat -l -p 7000 --send-only
-                        # bash does not wait for the other side of `>(…)`.
                         until [ -s /run/digest ]; do sleep 0.01; done
                         cat /run/digest
                         """, port: 7000)

@@ -183,7 +183,7 @@ import Testing
             pair.opener.session.networkChanged(pair.now)
             pair.exchange()
         }
-        #expect(pair.opener.session.nextLinkNumber == before + 3, "with the one under way")
+        #expect(pair.opener.session.nextLinkNumber == before + LinkNumber(Path.maximumDials))
         pair.deadPaths = []
         pair.wait(.milliseconds(100))
         pair.opener.session.networkChanged(pair.now)
