@@ -49,6 +49,11 @@ public struct NetworkMonitor: ~Copyable {
     /// Asks for all interfaces and addresses, and waits for the answer, which the kernel has ready.
     private static func dump() throws(Errno) -> NetworkState {
         let socket = try socket(groups: 0, flags: 0)
+        // A kernel without memory for its answer must not stop everything else (recv(2) then says EAGAIN).
+        var patience = timeval(tv_sec: 1, tv_usec: 0)
+        try check(
+            setsockopt(
+                socket.number, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size)))
         var state = NetworkState()
         for type in [RTM_GETLINK, RTM_GETADDR] {
             try request(Int(type), over: socket)
