@@ -45,7 +45,8 @@ struct ForwardCommand: ParsableCommand {
         guard let address = try target.resolve().first else { return }
         let listen = try listen.resolve()
         try WorkerKeeper.run(
-            openControl: { try ControlSocket(of: .agent) }, prepare: { try $0.listen(on: listen) }, name: "agent"
+            openControl: { try ControlSocket(of: .agent) }, prepare: { try $0.listen(on: listen) }, name: "agent",
+            isQuiet: agent.verbosity == .quiet
         ) { [agent] control, channel, escrow in
             AgentProcess.run(
                 options: agent, controlListener: control, keeper: channel, escrow: escrow, forwardingTo: address)
