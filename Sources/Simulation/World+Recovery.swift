@@ -24,9 +24,17 @@ extension World {
     }
 
     func watchProgress() {
-        guard let acceptor else { return }
+        guard let acceptor, opener.key != nil else { return watchOpening() }
         watch(from: opener, to: acceptor)
         watch(from: acceptor, to: opener)
+    }
+
+    /// An OPEN that is lost without a sign costs its handshake's limit.
+    private func watchOpening() {
+        guard opener.ending == nil else { return }
+        let since = max(quietSince, opener.startedAt)
+        let limit = Session.handshakeLimit + scenario.targetDelay + mendingTime
+        if now - since > limit { complain("the session is not open since \(since.nanoseconds) ns: \(state)") }
     }
 
     private func watch(from writer: Endpoint, to reader: Endpoint) {
