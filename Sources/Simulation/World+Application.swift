@@ -16,13 +16,12 @@ extension World {
     // MARK: The application
 
     func applicationWrites(_ role: Role) {
-        guard let endpoint = endpoint(role), !endpoint.hasFinished, !endpoint.hasAborted,
-            endpoint.session.takesApplicationBytes
-        else { return }
+        guard let endpoint = endpoint(role), !endpoint.hasFinished, !endpoint.hasAborted else { return }
         guard isRunning(role) else {
             endpoint.waitsForRoom = true
             return
         }
+        guard endpoint.session.takesApplicationBytes else { return }
         let left = endpoint.plan.total - Int(endpoint.written)
         if left > 0 {
             let count = min(random.within(1...endpoint.plan.writeSize), left, roomInRing(endpoint))
@@ -42,7 +41,8 @@ extension World {
     }
 
     private func finish(_ endpoint: Endpoint) {
-        guard !endpoint.hasFinished, endpoint.session.takesApplicationBytes else { return }
+        // What a dead process thought of its session does not count.
+        guard !endpoint.hasFinished, !isRunning(endpoint.role) || endpoint.session.takesApplicationBytes else { return }
         trace.note("the \(endpoint.role)'s application has finished at \(endpoint.written)")
         endpoint.hasFinished = true
         endpoint.hasUnseenFin = true
