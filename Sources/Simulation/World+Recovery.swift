@@ -77,8 +77,9 @@ extension World {
     /// How long docs/protocol.md (rule 10) lets a silent link be taken for one that works.
     private func patience(with writer: Endpoint, _ reader: Endpoint) -> Interval {
         let patience = max(Interval.seconds(1), longestRoundTrip * 4)
-        // An opener that has nothing under way learns of a silent link when it pings it.
-        guard writer.role == .opener else { return Session.idlePing + patience }
+        // An opener that has nothing under way learns of a silent link when it pings it, which a PING of the acceptor's
+        // puts off once, if only the opener's own direction is silent.
+        guard writer.role == .opener else { return Session.idlePing * 2 + patience }
         let end = min(writer.session.taken + (writer.hasFinished ? 1 : 0), reader.promised)
         return reader.session.receivedPosition < end ? patience : Session.waitingPing + patience
     }
