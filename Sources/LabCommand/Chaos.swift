@@ -217,7 +217,7 @@ extension Fault {
         switch self {
         // With no address at all, a new connection is refused with or without sessions.
         case .interfaceDown, .addressChange: "interface"
-        case .agentStopped, .agentKilled: "agent"
+        case .agentStopped, .agentKilled, .agentReplaced: "agent"
         case .gatewayStopped, .gatewayKilled, .gatewayReplaced, .bothKilled: "gateway"
         case .reset, .rebinding, .outerAddress, .forgetting: rawValue
         default: "path \(interface)"

@@ -17,7 +17,8 @@ struct Measurement {
             switch fault {
             case .reset: Case(fault: fault, length: .zero, times: scaled(100))
             case .agentKilled, .gatewayKilled, .bothKilled: Case(fault: fault, length: .zero, times: scaled(30))
-            case .rebinding, .outerAddress, .gatewayReplaced: Case(fault: fault, length: .zero, times: scaled(10))
+            case .rebinding, .outerAddress, .gatewayReplaced, .agentReplaced:
+                Case(fault: fault, length: .zero, times: scaled(10))
             case .forgetting: Case(fault: fault, length: .zero, times: scaled(5))
             case .silence: Case(fault: fault, length: .seconds(5), times: scaled(5))
             case .silenceOut, .silenceBack: Case(fault: fault, length: .seconds(5), times: scaled(3))
@@ -39,7 +40,7 @@ struct Measurement {
     }
 
     /// How long after a fault's end a contender is waited for.
-    private static let patience: UInt64 = 15_000_000_000
+    private static let patience: UInt64 = 8_000_000_000
 
     static func run(usl: String, cases: [Case], kinds: [Contender.Kind]) throws {
         show(header)
@@ -69,7 +70,9 @@ struct Measurement {
     ) throws -> [Pauses] {
         var pauses = contenders.map { _ in Pauses() }
         for _ in 0..<one.times {
-            for contender in contenders { try contender.ensureRunning() }
+            // Who has not come back twice is not waited for again.
+            let active = contenders.indices.filter { pauses[$0].unfinished < 2 }
+            for index in active { try contenders[index].ensureRunning() }
             let begin = labNow()
             if one.fault == .reset { try site.resetEverything() } else { try site.begin(one.fault) }
             if !one.fault.isMomentary {
@@ -81,9 +84,10 @@ struct Measurement {
             rest(until: end + 300_000_000)
             let settled = labNow()
             try? waitUntil("the end of pauses", within: .nanoseconds(Int(patience))) {
-                contenders.allSatisfy { $0.hasDied || $0.report.lastTick > settled }
+                active.allSatisfy { contenders[$0].hasDied || contenders[$0].report.lastTick > settled }
             }
-            for (index, contender) in contenders.enumerated() {
+            for index in active {
+                let contender = contenders[index]
                 let report = contender.report
                 if contender.hasDied {
                     pauses[index].deaths += 1

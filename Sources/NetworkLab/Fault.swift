@@ -30,14 +30,15 @@ public enum Fault: String, Sendable, CaseIterable {
     /// Processes are stopped, and continued after the time given.
     case agentStopped = "agent-stopped"
     case gatewayStopped = "gateway-stopped"
-    /// A new gateway takes the place of the running one.
+    /// A new program takes the place of the running one.
     case gatewayReplaced = "gateway-replaced"
+    case agentReplaced = "agent-replaced"
 
     /// Whether it is over at once; the others last.
     public var isMomentary: Bool {
         switch self {
         case .reset, .rebinding, .outerAddress, .forgetting, .agentKilled, .gatewayKilled, .bothKilled,
-            .gatewayReplaced:
+            .gatewayReplaced, .agentReplaced:
             true
         default: false
         }

@@ -25,10 +25,10 @@ public final class FaultSite: Sendable {
     private let options: Options
     private let translation: AddressTranslation?
     private let server: LabProcess
+    public let gateway: LabProcess
     private let state: Mutex<State>
 
     private struct State {
-        var gateway: LabProcess
         /// The last part of the client's address on each interface.
         var ends: [Int]
         var resets = 0
@@ -57,18 +57,13 @@ public final class FaultSite: Sendable {
         translation = options.isTranslated ? try lab.translate("client", to: "server") : nil
         server = try lab["server"].start([try LabTool.path(), "traffic", "serve", "\(Self.trafficPort)"])
         try server.waitForOutput("serving")
-        state = Mutex(
-            State(
-                gateway: try Self.startGateway(lab, usl, options.gatewayOptions),
-                ends: Array(repeating: 2, count: options.interfaces)))
+        gateway = try lab["server"].start(Self.gatewayCommand(usl, options.gatewayOptions))
+        state = Mutex(State(ends: Array(repeating: 2, count: options.interfaces)))
         try lab["server"].waitForListener(port: Self.gatewayPort)
     }
 
-    private static func startGateway(
-        _ lab: Lab, _ usl: String, _ options: [String]
-    ) throws(LabError) -> LabProcess {
-        try lab["server"].start(
-            [usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:1-65535"] + options)
+    private static func gatewayCommand(_ usl: String, _ options: [String]) -> [String] {
+        [usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:1-65535"] + options
     }
 
     // MARK: - Traffic
@@ -100,8 +95,6 @@ public final class FaultSite: Sendable {
 
     /// What the server of the traffic has told so far.
     public var serverReport: TrafficReport { TrafficReport(server.standardOutput) }
-
-    public var gateway: LabProcess { state.withLock { $0.gateway } }
 
     /// Every session of both ends as `usl status --json` tells it.
     public func status(of host: String) throws(LabError) -> String {
@@ -153,10 +146,14 @@ public final class FaultSite: Sendable {
         case .agentStopped: for pid in agents() { CLinux.kill(pid, SIGSTOP) }
         case .gatewayStopped: if let pid = gatewayWorker() { CLinux.kill(pid, SIGSTOP) }
         case .gatewayReplaced:
-            let new = try Self.startGateway(lab, usl, options.gatewayOptions + ["--replace"])
-            let old = gateway
-            state.withLock { $0.gateway = new }
-            try old.wait(.seconds(10))
+            try lab["server"].succeed(Self.gatewayCommand(usl, options.gatewayOptions) + ["--replace"])
+        case .agentReplaced:
+            let script = """
+                for keeper in $(grep -l '^usl-keeper$' /proc/[0-9]*/comm | cut -d/ -f3); do
+                    "$1" agent --replace "$keeper" || exit 1
+                done
+                """
+            try client.succeed(["/bin/sh", "-c", script, "replace", usl])
         }
     }
 

@@ -35,10 +35,7 @@ struct FaultTests {
         }
     }
 
-    /// What sessions do not survive yet.
-    private static let pending: Set<Fault> = [.gatewayReplaced]
-
-    @Test(arguments: Fault.allCases.filter { !pending.contains($0) })
+    @Test(arguments: Fault.allCases)
     func streamsSurvive(_ fault: Fault) async throws {
         let usl = try UnderTest.usl()
         try await Lanes.shared.run {
