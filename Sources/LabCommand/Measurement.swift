@@ -32,6 +32,8 @@ struct Measurement {
     /// Pauses of one contender, in nanoseconds.
     struct Pauses {
         var whole: [Int] = []
+        /// In the half second before the fault: what the machine does to everybody.
+        var before: [Int] = []
         /// From the fault's end on.
         var after: [Int] = []
         var deaths = 0
@@ -39,6 +41,8 @@ struct Measurement {
         var unfinished = 0
     }
 
+    /// How long nothing happens before each fault.
+    private static let calm: UInt64 = 500_000_000
     /// How long after a fault's end a contender is waited for.
     private static let patience: UInt64 = 8_000_000_000
 
@@ -73,6 +77,7 @@ struct Measurement {
             // Who has not come back twice is not waited for again.
             let active = contenders.indices.filter { pauses[$0].unfinished < 2 }
             for index in active { try contenders[index].ensureRunning() }
+            rest(until: labNow() + calm)
             let begin = labNow()
             if one.fault == .reset { try site.resetEverything() } else { try site.begin(one.fault) }
             if !one.fault.isMomentary {
@@ -96,6 +101,10 @@ struct Measurement {
                     contender.stop()
                 } else {
                     let touched = report.pauses.filter { $0.begin + $0.length > Int(begin) && $0.begin < Int(settled) }
+                    let early = report.pauses.filter {
+                        $0.begin > Int(begin - calm) && $0.begin + $0.length < Int(begin)
+                    }
+                    pauses[index].before.append(early.map(\.length).max() ?? 0)
                     pauses[index].whole.append(touched.map(\.length).max() ?? 0)
                     pauses[index].after.append(
                         touched.map { $0.begin + $0.length - max($0.begin, Int(end)) }.max() ?? 0)
@@ -108,8 +117,8 @@ struct Measurement {
     // MARK: - The table
 
     private static let header = """
-        | fault | lasts | times | under | median | p99 | longest | longest after its end | ended | not over after \(patience / 1_000_000_000) s |
-        |---|---|---|---|---|---|---|---|---|---|
+        | fault | lasts | times | under | median | p99 | longest | longest after its end | longest before it | ended | not over after \(patience / 1_000_000_000) s |
+        |---|---|---|---|---|---|---|---|---|---|---|
         """
 
     private static func row(_ one: Case, _ kind: Contender.Kind, _ pauses: Pauses) -> String {
@@ -118,7 +127,8 @@ struct Measurement {
             one.fault.rawValue, one.fault.isMomentary ? "" : seconds(one.length), "\(one.times)", kind.rawValue,
             milliseconds(percentile(whole, 0.5)), milliseconds(percentile(whole, 0.99)), milliseconds(whole.last),
             one.fault.isMomentary ? "" : milliseconds(pauses.after.map { max(0, $0) }.max()),
-            pauses.deaths == 0 ? "" : "\(pauses.deaths)", pauses.unfinished == 0 ? "" : "\(pauses.unfinished)",
+            milliseconds(pauses.before.max()), pauses.deaths == 0 ? "" : "\(pauses.deaths)",
+            pauses.unfinished == 0 ? "" : "\(pauses.unfinished)",
         ]
         return "| " + cells.joined(separator: " | ") + " |"
     }
