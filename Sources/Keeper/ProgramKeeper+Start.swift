@@ -100,9 +100,12 @@ extension ProgramKeeper {
         return isKnown ? Array(room.prefix { $0 != 0 }) : []
     }
 
-    /// Names this process for ps(1); at most 15 bytes.
+    /// Names this process for ps(1), whichever of its threads this is (proc_pid_comm(5)); at most 15 bytes.
     static func name(_ name: StaticString) {
-        _ = usl_prctl(PR_SET_NAME, UInt(bitPattern: name.utf8Start))
+        let number = usl_open("/proc/self/comm", O_WRONLY | O_CLOEXEC, 0)
+        guard number >= 0 else { return }
+        let file = Descriptor(owning: number)
+        _ = write(file.number, name.utf8Start, name.utf8CodeUnitCount)
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

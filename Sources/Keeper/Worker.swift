@@ -14,7 +14,13 @@ struct Worker: ~Copyable {
     static func fork(_ body: (consuming EscrowChannel) -> Never) throws(Errno) -> Worker {
         let ends = try SocketPair(nonBlocking: true)
         let pid = try check(usl_fork())
-        if pid == 0 { body(EscrowChannel(owning: ends.keepSecond())) }
+        if pid == 0 {
+            let channel = ends.keepSecond().release()
+            // Nothing returns from here, so the closure outlives whoever calls it.
+            withoutActuallyEscaping(body) { body in
+                ForkedProcess.continueOnNewThread { body(EscrowChannel(owning: Descriptor(owning: channel))) }
+            }
+        }
         return Worker(pid: pid, channel: ends.keepFirst())
     }
 

@@ -128,10 +128,16 @@ extension Session {
     private func patience(with link: Link, on path: Path) -> Interval? {
         switch link.state {
         case .connecting: knowsNoLinkYet ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
-        case .claiming, .attaching: max(Liveness.minimumPatience, (link.liveness.roundTrip.smoothed ?? .zero) * 4)
-        // The acceptor answers when its target has.
-        case .opening, .joined, .current, .leaving: nil
+        case .claiming, .attaching: patienceForAnswer(of: link)
+        case .opening:
+            // The acceptor answers when its target has; once it has done so on another link, at once.
+            if case .opening = phase { nil } else { patienceForAnswer(of: link) }
+        case .joined, .current, .leaving: nil
         }
+    }
+
+    private func patienceForAnswer(of link: Link) -> Interval {
+        max(Liveness.minimumPatience, (link.liveness.roundTrip.smoothed ?? .zero) * 4)
     }
 
     private var knowsNoLinkYet: Bool {

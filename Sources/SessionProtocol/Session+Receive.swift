@@ -115,7 +115,11 @@ extension Session {
             }
         case .abort: takeAbort(at: header.offset, now)
         case .ping:
-            if let index = self.index(of: number) { links[index].owedPong = header.offset }
+            if let index = self.index(of: number) {
+                links[index].owedPong = header.offset
+                // That the acceptor is heard says nothing of the way there; its own PINGs must not put off the opener's.
+                if role == .opener { links[index].wantsPing = true }
+            }
         case .pong:
             if let index = self.index(of: number) {
                 links[index].liveness.ponged(Instant(nanoseconds: header.offset), now)
