@@ -141,12 +141,14 @@ struct Liveness: Sendable {
     /// Judges the link by its counters, behind everything that had arrived.
     mutating func examined(_ new: LinkVitals, _ now: Instant) -> Verdict {
         isBeingExamined = false
+        let isNewsOfSilence = lastExamined >= silentSince
         lastExamined = now
         isWorthExamining = new.hasUnacknowledged
         let old = vitals
         vitals = new
         if let old, new.acknowledged > old.acknowledged {
-            lastHeard = now
+            // What was acknowledged before the silence began says nothing of it.
+            if isNewsOfSilence { lastHeard = now }
             unrestSince = nil
         } else if let old, new.hasUnacknowledged, new.retransmissions > old.retransmissions, unrestSince == nil {
             unrestSince = now

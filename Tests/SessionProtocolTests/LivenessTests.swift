@@ -119,6 +119,18 @@ import Testing
         }
     }
 
+    /// What was acknowledged between the last examination and the silence does not put the PING off.
+    @Test func oldProgressSaysNothingOfANewSilence() {
+        var link = Liveness(after(.zero))
+        link.exchanged(after(.zero))
+        _ = link.examined(vitals(10, waiting: false), after(.milliseconds(20)))
+        _ = link.heard(after(.seconds(5)))
+        link.exchanged(after(.seconds(5)))
+        _ = link.examined(vitals(20), after(.milliseconds(5_100)))
+        let verdict = link.examined(vitals(20), after(.milliseconds(5_500)))
+        #expect(verdict == .wantsPing)
+    }
+
     @Test func aLongRoundTripIsNoSilence() {
         var link = Liveness(after(.zero))
         link.sampleRoundTrip(.seconds(2), after(.zero))
