@@ -99,7 +99,8 @@ struct Liveness: Sendable {
     mutating func ponged(_ echo: Instant, _ now: Instant) {
         guard echo <= now else { return }
         roundTrip.sample(now - echo, now)
-        if case .probing(_, .some(echo), let isOvertaken) = state {
+        // A peer that has several to answer answers the last.
+        if case .probing(_, let asked?, let isOvertaken) = state, echo >= asked {
             state = isOvertaken ? .busy : .quiet
             busySince = now
         }

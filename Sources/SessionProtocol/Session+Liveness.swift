@@ -93,7 +93,10 @@ extension Session {
 
     /// Bytes of whatever kind have come on a link.
     mutating func heard(on index: Int, _ now: Instant) {
-        if links[index].liveness.heard(now) { recovered(index, now) }
+        guard links[index].liveness.heard(now) else { return }
+        // A suspect link had nothing more to be examined for.
+        noteExamination(of: links[index])
+        recovered(index, now)
     }
 
     mutating func notePing(on index: Int, _ now: Instant) {

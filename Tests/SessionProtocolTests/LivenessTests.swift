@@ -75,6 +75,19 @@ import Testing
         #expect(pair.opener.session.reconnects == 0)
     }
 
+    /// One that has answered after all, and falls silent again with nothing more to be sent, is suspect again in time.
+    @Test func aLinkThatAnsweredIsStillWatched() {
+        var pair = Pair()
+        pair.silence(PathID(0))
+        pair.write(.opener, 100)
+        pair.wait(.milliseconds(1_100))
+        #expect(pair.opener.session.linkState(1) == "suspect")
+        pair.receive(FrameHeader(type: .ack).encodedBytes, at: .opener, 1)
+        #expect(pair.opener.session.linkState(1) == "current")
+        pair.wait(.milliseconds(1_100))
+        #expect(pair.opener.session.linkState(1) == "suspect")
+    }
+
     @Test func aLinkWhoseAddressIsGoneIsSuspectAtOnce() {
         var pair = Pair()
         pair.silence()
@@ -129,6 +142,17 @@ import Testing
         _ = link.examined(vitals(20), after(.milliseconds(5_100)))
         let verdict = link.examined(vitals(20), after(.milliseconds(5_500)))
         #expect(verdict == .wantsPing)
+    }
+
+    /// A peer that could not write for a while answers the last of several PINGs alone.
+    @Test func theAnswerToALaterPingCounts() {
+        var link = Liveness(after(.zero))
+        link.exchanged(after(.zero))
+        link.pinged(after(.milliseconds(1)))
+        link.pinged(after(.milliseconds(2)))
+        _ = link.heard(after(.milliseconds(3)))
+        link.ponged(after(.milliseconds(2)), after(.milliseconds(3)))
+        #expect(link.state == .quiet)
     }
 
     @Test func aLongRoundTripIsNoSilence() {
