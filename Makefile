@@ -37,7 +37,7 @@ test: lint build
 	@scripts/setup test
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip EndToEndTests
-	scripts/fuzz
+	FUZZ_SEED=1 scripts/fuzz
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter 'EndToEndTests.(FaultTests|FalseAlarmTests)'
 

@@ -36,10 +36,7 @@ private func check(_ type: FrameType, _ payload: [UInt8]) throws(FrameError) {
         require(claim.transcript.count == 13 + Wire.headerLength + payload.count - 36)
         let again = claim.message.unsealed.sealed(with: claim.proof)
         let second = try AttachClaim.decode(
-            FrameHeader(
-                type: type, flags: claim.message.isStale ? 1 : 0, length: UInt32(again.count - Wire.headerLength),
-                acknowledged: 7),
-            Array(again.dropFirst(Wire.headerLength)))
+            try FrameHeader(again.span.bytes, at: 0), Array(again.dropFirst(Wire.headerLength)))
         require(second.message == claim.message)
     case .gone:
         let gone = try GoneMessage(payload: payload)
