@@ -16,15 +16,45 @@ extension Agent {
 
     private func restore(_ stored: consuming StoredSession, _ estate: inout Estate) {
         let snapshot = stored.snapshot
-        // Without OPENED there is no key to resume with, and nothing was delivered yet. A program that is still asking
-        // asks again.
-        guard snapshot.flags.contains(.opened), let id = SessionID(ledgerBytes: snapshot.identity.session),
-            let place = pool.place(of: snapshot),
+        guard snapshot.flags.contains(.opened) else { return openAnew(stored) }
+        guard let id = SessionID(ledgerBytes: snapshot.identity.session), let place = pool.place(of: snapshot),
             let connection = RestoredConnection(stored, session: Session(id: id, place: place), self)
         else { return stored.abandon(escrow) }
         let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
+        var held: HeldApplication?
+        if let listener = stored.held.take() { held = try? HeldApplication(adopting: listener, snapshot.identity.leg, self) }
         begin(stored, connection)
-        if let (key, leg) = stray { connection.found(leg, key) } else { connection.awaitLeg() }
+        if let (key, leg) = stray {
+            held?.end()
+            connection.found(leg, key)
+        } else if let held {
+            connection.release(held)
+        } else {
+            connection.awaitLeg()
+        }
+    }
+
+    /// Without OPENED there is no key to resume with, and nothing was delivered yet: an application that has been told where
+    /// to go gets another session. One that is still asking asks again.
+    private func openAnew(_ stored: consuming StoredSession) {
+        let (snapshot, identity) = (stored.snapshot, stored.snapshot.identity)
+        guard case .application(let application) = identity.details else { return stored.abandon(escrow) }
+        if let listener = stored.held.take(), let held = try? HeldApplication(adopting: listener, identity.leg, self) {
+            ConnectRequest.goOn(
+                application, identity.destination, through: gateways(of: identity), at: held,
+                heldUnder: identity.leg, self)
+        } else if application.source == nil, snapshot.tail == 0, snapshot.flags.isSubset(of: .legEstablished),
+            let leg = stored.leg.take()
+        {
+            ForwardedConnection.goOn(
+                leg, escrowKey: identity.leg, to: identity.destination, through: gateways(of: identity), self)
+        } else {
+            stored.abandon(escrow)
+        }
+    }
+
+    private func gateways(of identity: LedgerIdentity) -> [SocketAddress] {
+        [identity.peer] + (options.gateway?.addresses ?? []).filter { $0 != identity.peer }
     }
 
     private func begin(_ stored: consuming StoredSession, _ connection: RestoredConnection) {
@@ -33,8 +63,7 @@ extension Agent {
             Handoff(stored), loop.mailbox, LoopBound(counted(connection.happened), on: loop)
         )
         let (place, program) = (connection.session.place, connection.program)
-        let others = (options.gateway?.addresses ?? []).filter { $0 != snapshot.identity.peer }
-        let paths = linkPaths(to: [snapshot.identity.peer] + others)
+        let paths = linkPaths(to: gateways(of: snapshot.identity))
         countConnections(+1)
         admission.takeOver()
         place.mailbox.post { [alarm, network = watch?.state] loop in

@@ -161,6 +161,18 @@ final class Agent {
         return session
     }
 
+    /// Gives a session its leg: into escrow first, unless it is there already.
+    ///
+    /// - Returns: its key there.
+    func bring(_ leg: consuming Leg, _ escrowKey: EscrowKey? = nil, to session: Session) -> EscrowKey {
+        let socket = TCPSocket(owning: leg.intoDescriptor())
+        let number = socket.number
+        let handoff = Handoff(socket)
+        guard let escrowKey else { return escrow.hold(.leg, number) { key in session.bring(handoff, key) } }
+        session.bring(handoff, escrowKey)
+        return escrowKey
+    }
+
     func linkPaths(to gateways: [SocketAddress]) -> LinkPaths {
         LinkPaths(to: gateways, from: options.sources, mode: options.mode, transport: options.transport)
     }
@@ -176,8 +188,20 @@ final class Agent {
         }
     }
 
-    /// Sessions of the predecessor that wait for their legs, by the cookies of the applications' sockets.
-    var awaited: [UInt64: RestoredConnection] = [:]
+    /// What applications hear that ask once more since a predecessor has died before it answered, by the cookies of their
+    /// sockets.
+    private var answers: [UInt64: (destination: SocketAddress, ControlResponse)] = [:]
+
+    func promise(_ answer: ControlResponse, to leg: ExpectedLeg) { answers[leg.cookie] = (leg.destination, answer) }
+    func forgetPromise(to cookie: UInt64) { answers[cookie] = nil }
+
+    /// A socket may be used again, for another destination.
+    func promised(_ application: borrowing ApplicationSocket) -> ControlResponse? {
+        guard let (destination, answer) = answers[application.cookie], destination == application.destination else {
+            return nil
+        }
+        return answer
+    }
 
     /// Lets another session in when this one has ended or is given up.
     func counted(_ event: @escaping (SessionEvent) -> Void) -> (SessionEvent) -> Void {

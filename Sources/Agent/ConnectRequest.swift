@@ -44,8 +44,7 @@ final class ConnectRequest {
     private var library: ControlConnection?
     private var expected: ExpectedLeg?
     private var session: Agent.Session?
-    private var held: HeldAddress?
-    private var heldRegistration: Registration?
+    private var held: HeldApplication?
     private var ticket: LegDesk.Ticket?
     private var escrowKey: EscrowKey?
     private var timer: (token: TimerToken, wake: Wake)?
@@ -64,10 +63,9 @@ final class ConnectRequest {
                 try library.send(.direct)
                 return
             }
-            // Its predecessor has opened the session, and the answer was lost with it.
-            if let restored = agent.awaited[application.cookie], let address = restored.address {
+            if let answer = agent.promised(application) {
                 _ = consume application
-                return try library.send(.leg(AddressBytes(address)))
+                return try library.send(answer)
             }
             let request = ConnectRequest(library, asked, destination, program, agent)
             request.begin(application)
@@ -79,8 +77,8 @@ final class ConnectRequest {
     }
 
     private init(
-        _ library: consuming ControlConnection, _ asked: AddressBytes, _ destination: SocketAddress, _ program: String?,
-        _ agent: Agent
+        _ library: consuming ControlConnection?, _ asked: AddressBytes, _ destination: SocketAddress,
+        _ program: String?, _ agent: Agent
     ) {
         self.agent = agent
         self.asked = asked
@@ -125,19 +123,47 @@ final class ConnectRequest {
 
     private func open(through gateways: [SocketAddress], _ application: consuming ApplicationSocket) {
         do {
-            let expected = try application.prepareLeg()
-            self.expected = expected
-            stage = .opening
-            let described = LedgerIdentity.Application(
-                source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped,
-                program: name)
-            session = try agent.open(to: destination.unmapped, through: gateways, described) { [self] event in
-                happened(event)
-            }
-            agent.countConnections(+1)
+            try open(through: gateways, try application.prepareLeg())
             schedule(.grace, after: ConnectRequest.grace)
         } catch {
             cannotOpen(error)
+        }
+    }
+
+    /// - Parameter key: of the held address where the application waits already.
+    private func open(
+        through gateways: [SocketAddress], _ expected: ExpectedLeg, heldUnder key: EscrowKey = EscrowKey(0)
+    ) throws(CryptoError) {
+        self.expected = expected
+        stage = .opening
+        let described = LedgerIdentity.Application(
+            source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped, program: name)
+        session = try agent.open(to: destination.unmapped, through: gateways, leg: key, described) { [self] event in
+            happened(event)
+        }
+        agent.countConnections(+1)
+    }
+
+    /// Goes on for an application that a predecessor of this agent has left at a held address: with another session, since
+    /// it had not been told that there is one.
+    static func goOn(
+        _ application: LedgerIdentity.Application, _ destination: SocketAddress, through gateways: [SocketAddress],
+        at held: HeldApplication, heldUnder key: EscrowKey, _ agent: Agent
+    ) {
+        guard let source = application.source else { return held.end() }
+        let asked = application.isMapped ? destination.mapped : destination
+        let request = ConnectRequest(nil, AddressBytes(asked), asked, application.program, agent)
+        let expected = ExpectedLeg(source: source, destination: asked, cookie: application.cookie)
+        request.held = held
+        agent.admission.takeOver()
+        do {
+            try request.open(through: gateways, expected, heldUnder: key)
+            agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
+            request.schedule(.budget, after: openBudget)
+        } catch {
+            agent.admission.leave()
+            agent.notices.warn("\(request.name) to \(asked): \(error)")
+            request.refuse(.connectionRefused)
         }
     }
 
@@ -173,51 +199,35 @@ final class ConnectRequest {
             expected.cookie, SocketNames(peer: asked, local: AddressBytes(expected.localName)))
         stage = .awaitingLeg
         schedule(.leg, after: ConnectRequest.legLimit)
-        do throws(Errno) {
-            if held != nil {
-                try releaseHeld(to: expected)
-            } else {
-                let ticket = try agent.desk.expect(expected) { [self] leg in arrived(leg) }
-                self.ticket = ticket
-                answer(.leg(AddressBytes(expected.spelling(of: ticket.address))))
+        if let held {
+            return held.release(to: expected.source) { [self] leg, key in
+                arrived(leg, key)
+            } failed: { [self] in
+                fail($0)
             }
-        } catch {
-            fail(error)
         }
-    }
-
-    private func releaseHeld(to expected: ExpectedLeg) throws(Errno) {
-        try held?.release(to: expected.source)
-        guard let descriptor = held?.releaseDescriptor else { return }
-        heldRegistration = try loop.register(descriptor, self)
-        takeHeldLeg()
-    }
-
-    private func takeHeldLeg() {
         do throws(Errno) {
-            guard let leg = try held?.takeLeg() else { return }
-            dropHeld()
-            arrived(leg)
+            let ticket = try agent.desk.expect(expected) { [self] leg in arrived(leg) }
+            self.ticket = ticket
+            answer(.leg(AddressBytes(expected.spelling(of: ticket.address))))
         } catch {
             fail(error)
         }
-    }
-
-    private func dropHeld() {
-        if let heldRegistration { loop.deregister(heldRegistration) }
-        heldRegistration = nil
-        held = nil
     }
 
     /// The application's connection is here: into escrow, then to its session.
-    private func arrived(_ leg: consuming Leg) {
+    private func arrived(_ leg: consuming Leg, _ key: EscrowKey? = nil) {
         guard case .awaitingLeg = stage, let session else { return }
         stage = .running
         cancelTimer()
-        let socket = TCPSocket(owning: leg.intoDescriptor())
-        let number = socket.number
-        let handoff = Handoff(socket)
-        escrowKey = agent.escrow.hold(.leg, number) { key in session.bring(handoff, key) }
+        endWaiting()
+        escrowKey = agent.bring(leg, key, to: session)
+    }
+
+    private func endWaiting() {
+        held?.end()
+        held = nil
+        if let expected { agent.forgetPromise(to: expected.cookie) }
     }
 
     // MARK: - Failing
@@ -264,7 +274,7 @@ final class ConnectRequest {
         } else {
             answer(.refused(error.rawValue))
         }
-        dropHeld()
+        endWaiting()
     }
 
     private func fail(_ error: Errno) {
@@ -275,7 +285,7 @@ final class ConnectRequest {
 
     private func finished() {
         cancelTimer()
-        dropHeld()
+        endWaiting()
         // Still there if the leg came when the session was gone already.
         releaseLeg()
         if let ticket { agent.desk.giveBack(ticket) }
@@ -311,19 +321,27 @@ final class ConnectRequest {
     private func hold() {
         guard let expected else { return }
         do throws(Errno) {
-            let held = try HeldAddress(family: expected.family)
-            let address = expected.spelling(of: held.address)
-            self.held = consume held
-            answer(.held(AddressBytes(address)))
+            let held = try HeldApplication(family: expected.family, agent)
+            self.held = held
+            held.secure { [self] key in
+                note(key) { [self] in answer(.held(AddressBytes(expected.spelling(of: held.address)))) }
+            }
         } catch {
             fail(error)
         }
     }
+
+    /// Has the ledger say where the application is held. If the session has ended by then, it is refused instead.
+    private func note(_ key: EscrowKey, then: @escaping () -> Void) {
+        let (main, continuation) = (loop.mailbox, LoopBound(then, on: loop))
+        session?.withDriver { driver, _ in
+            driver.legIsHeld(escrowKey: key.value)
+            main.post { continuation.on($0)() }
+        }
+    }
 }
 
-extension ConnectRequest: EventHandler, TimerHandler {
-    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { takeHeldLeg() }
-
+extension ConnectRequest: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         guard let wake = timer?.wake else { return }
         timer = nil
@@ -334,7 +352,7 @@ extension ConnectRequest: EventHandler, TimerHandler {
         case (.budget, .opening): session?.giveUpOpening()
         case (.leg, .awaitingLeg):
             stage = .over
-            dropHeld()
+            endWaiting()
             session?.withDriver { driver, _ in driver.abandonLeg() }
         case (.grace, _), (.budget, _), (.leg, _): break
         }

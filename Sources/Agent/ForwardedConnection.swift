@@ -36,6 +36,15 @@ final class ForwardedConnection {
         }
     }
 
+    /// Opens another session for a leg of a predecessor, which had not opened its own yet.
+    static func goOn(
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ agent: Agent
+    ) {
+        agent.admission.takeOver()
+        begin(leg, escrowKey: escrowKey, to: target, through: gateways, agent)
+    }
+
     /// It lives as long as the session tells it what happens.
     private static func begin(
         _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],

@@ -22,6 +22,7 @@ final class RestoredConnection {
     private let application: LedgerIdentity.Application
     private var escrowKey: EscrowKey?
     private var tickets: [LegDesk.Ticket] = []
+    private var held: HeldApplication?
     private var timer: TimerToken?
 
     /// nil for a session that no agent has made.
@@ -34,7 +35,7 @@ final class RestoredConnection {
         program = application.program
         destination = identity.destination
         gateway = identity.peer
-        escrowKey = identity.leg.value == 0 ? nil : identity.leg
+        escrowKey = identity.leg.value == 0 || stored.held != nil ? nil : identity.leg
         let hadLeg = !stored.snapshot.flags.isDisjoint(with: [.legEstablished, .legClosed, .aborting])
         source = hadLeg || escrowKey != nil ? nil : application.source
         if application.cookie != 0 {
@@ -52,12 +53,6 @@ final class RestoredConnection {
         }
     }
 
-    /// Where the application must connect to, in its own spelling, while it is awaited.
-    var address: SocketAddress? {
-        guard timer != nil, let address = tickets.first?.address else { return nil }
-        return application.isMapped ? address.mapped : address
-    }
-
     // MARK: - The leg
 
     /// The predecessor had accepted it, and put it into escrow, but not said so in its ledger.
@@ -68,32 +63,57 @@ final class RestoredConnection {
 
     /// The application is about to connect, or to ask once more where.
     func awaitLeg() {
-        guard let source else { return }
-        let expected = ExpectedLeg(source: source, destination: destination, cookie: application.cookie)
+        guard let expected else { return }
         do throws(Errno) {
             tickets = try agent.desk.expectAnywhere(expected) { [self] leg in arrived(leg) }
-            agent.awaited[application.cookie] = self
-            timer = agent.loop.schedule(self, at: agent.loop.now + Self.legLimit)
+            awaitLeg(expected, at: tickets[0].address)
         } catch {
-            session.withDriver { driver, _ in driver.abandonLeg() }
+            abandonLeg()
         }
     }
 
-    private func arrived(_ leg: consuming Leg) {
-        let socket = TCPSocket(owning: leg.intoDescriptor())
-        let local = try? socket.localAddress().unmapped
+    /// The application waits at a held address, and may come now.
+    func release(_ held: HeldApplication) {
+        guard let expected else { return held.end() }
+        self.held = held
+        awaitLeg(expected, at: held.address)
+        held.release(to: expected.source) { [self] leg, key in
+            arrived(leg, key)
+        } failed: { [self] _ in
+            stopWaiting()
+            abandonLeg()
+        }
+    }
+
+    private var expected: ExpectedLeg? {
+        source.map {
+            ExpectedLeg(
+                source: $0, destination: application.isMapped ? destination.mapped : destination,
+                cookie: application.cookie)
+        }
+    }
+
+    private func awaitLeg(_ expected: ExpectedLeg, at address: SocketAddress) {
+        agent.promise(.leg(AddressBytes(expected.spelling(of: address))), to: expected)
+        timer = agent.loop.schedule(self, at: agent.loop.now + Self.legLimit)
+    }
+
+    private func arrived(_ leg: consuming Leg, _ key: EscrowKey? = nil) {
+        let local = try? leg.localAddress
         for ticket in tickets where ticket.address != local { agent.desk.giveBack(ticket) }
         tickets.removeAll { $0.address != local }
         stopWaiting()
-        let (number, session) = (socket.number, session)
-        let handoff = Handoff(socket)
-        escrowKey = agent.escrow.hold(.leg, number) { key in session.bring(handoff, key) }
+        escrowKey = agent.bring(leg, key, to: session)
     }
+
+    private func abandonLeg() { session.withDriver { driver, _ in driver.abandonLeg() } }
 
     private func stopWaiting() {
         if let timer { agent.loop.cancel(timer) }
         timer = nil
-        agent.awaited[application.cookie] = nil
+        held?.end()
+        held = nil
+        agent.forgetPromise(to: application.cookie)
     }
 
     // MARK: - The session
@@ -130,6 +150,6 @@ final class RestoredConnection {
 extension RestoredConnection: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         stopWaiting()
-        session.withDriver { driver, _ in driver.abandonLeg() }
+        abandonLeg()
     }
 }

@@ -46,7 +46,7 @@ extension SessionDriver {
     /// Takes what the application has written, as far as the replay buffer has room, and passes it on at once.
     func readLeg() {
         var total = 0
-        while leg?.isReadable == true, session.takesApplicationBytes, makeRoom() {
+        while leg?.isReadable == true, wantsLegBytes, makeRoom() {
             guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
             var wanted = 0
             let result = outbound.withFree(atMost: SessionDriver.readChunk) { (first, second) -> TransferResult in
@@ -74,6 +74,12 @@ extension SessionDriver {
             }
         }
         if !session.takesApplicationBytes, leg?.failure != nil { applicationReset() }
+    }
+
+    /// Before the session is open, nothing is taken that a successor of this process could not give to another session; but
+    /// an application that has reset its side need not wait for that.
+    private var wantsLegBytes: Bool {
+        session.takesApplicationBytes && (session.isOpen || leg?.failure != nil)
     }
 
     /// Makes sure that the ring can take bytes. It grows only while everything in it is under way: then more of it

@@ -149,6 +149,11 @@ public final class SessionDriver {
         outbound.trim { owner?.recoveryFactsChanged(self, .ringTrimmed) }
     }
 
+    /// The application waits for its leg at an address whose listener is in escrow.
+    public func legIsHeld(escrowKey: UInt64) {
+        owner?.recoveryFactsChanged(self, .legHeld(escrowKey: escrowKey))
+    }
+
     /// The application will not come for its leg, or has gone without one.
     public func abandonLeg() {
         expectsLeg = false

@@ -31,6 +31,8 @@ public enum RecoveryChange: Sendable {
     case epoch(Epoch)
     /// The resume key is known: ``SessionDriver/withResumeKey(_:)``.
     case opened
+    /// The application waits at an address whose listener is in escrow under this key.
+    case legHeld(escrowKey: UInt64)
     /// Nothing has been read from it or written to it; positions are counted from here.
     case legEstablished(escrowKey: UInt64, LegBase)
     /// Both directions were delivered to their ends, this end's at the position, and the leg is about to be closed.

@@ -12,13 +12,25 @@ public struct HeldAddress: ~Copyable, Sendable {
     public let address: SocketAddress
     /// The loopback address of the family that the application's socket really speaks: never an IPv4-mapped one.
     private let listener: Descriptor
-    private let plug: Descriptor
+    /// nil after a predecessor. It is not missed: a connection that was reset stays in the queue until it is accepted.
+    private let plug: Descriptor?
     /// SYNs dropped before any application knew the address.
     private let dropsBefore: UInt32
     /// An epoll instance of what a release waits for: the listener and the opener.
     private let progress: Descriptor
-    private var opener: Descriptor?
+    private var opener = Opener.none
     private var application: SocketAddress?
+
+    /// The socket of a simultaneous open.
+    private enum Opener: ~Copyable {
+        case none
+        /// It has the held address, and has not called.
+        case ready(Descriptor)
+        case calling(Descriptor)
+    }
+
+    /// The listener, which is the held address: for escrow. While any process holds it, applications stay held.
+    public var listenerNumber: Int32 { listener.number }
 
     /// - Parameter family: `AF_INET` (also for IPv4-mapped destinations) or `AF_INET6`.
     public init(family: Int32) throws(Errno) {
@@ -47,7 +59,19 @@ public struct HeldAddress: ~Copyable, Sendable {
         self.progress = Descriptor(owning: progress)
         self.address = address
         self.listener = listener
-        self.plug = plug
+        self.plug = consume plug
+    }
+
+    /// Goes on with a held address whose process has died, from its listener.
+    public init(adopting listener: consuming Descriptor) throws(Errno) {
+        let address = try LegSocket.localAddress(of: listener.number)
+        let progress = try check(epoll_create1(Int32(EPOLL_CLOEXEC)))
+        self.address = address
+        self.progress = Descriptor(owning: progress)
+        plug = nil
+        // What was dropped by now may have been the application's.
+        dropsBefore = 0
+        self.listener = listener
     }
 
     /// Lets the application through. The leg is ready when `releaseDescriptor` polls readable.
@@ -57,15 +81,37 @@ public struct HeldAddress: ~Copyable, Sendable {
     /// listener takes it. The order closes the race between the two: first open the listener, then read the counter.
     ///
     /// - Parameter application: the address that the application's socket is bound to.
-    public mutating func release(to application: SocketAddress) throws(Errno) {
+    /// - Returns: the socket of the simultaneous open, if one is needed. It becomes the leg: put it into escrow, and then
+    ///   ``meetApplication()``.
+    public mutating func release(to application: SocketAddress) throws(Errno) -> Int32? {
         self.application = application
         try check(listen(listener.number, 128))
         try watch(listener.number, for: EPOLLIN.rawValue)
-        guard try Self.drops(of: listener.number) != dropsBefore, let opener = try open(to: application) else {
+        guard try Self.drops(of: listener.number) != dropsBefore else { return nil }
+        let opener = try LegSocket.make(family: address.family)
+        let number = opener.number
+        try Self.share(number)
+        _ = try LegSocket.bind(number, to: address)
+        self.opener = .ready(opener)
+        return number
+    }
+
+    /// Does the simultaneous open. Without one, the application comes to the listener.
+    public mutating func meetApplication() throws(Errno) {
+        guard let application, case .ready(let opener) = exchange(&self.opener, with: .none) else { return }
+        let number = opener.number
+        do {
+            try application.withSockaddr { (pointer, length) throws(Errno) in
+                _ = try check(usl_connect(number, pointer, length))
+            }
+        } catch .nowInProgress {
+            // On loopback all has happened before connect() returned; only EPOLLOUT has not been reported yet.
+        } catch .addressNotAvailable, .connectionRefused {
+            // The listener was quicker: a repeated SYN holds the four-tuple. Or nobody is there any more.
             return
         }
-        try watch(opener.number, for: EPOLLOUT.rawValue)
-        self.opener = consume opener
+        try watch(number, for: EPOLLOUT.rawValue)
+        self.opener = .calling(opener)
     }
 
     /// Polls readable, after `release(to:)`, when `takeLeg` is worth a call.
@@ -75,10 +121,13 @@ public struct HeldAddress: ~Copyable, Sendable {
     /// caller sets the limit.
     public mutating func takeLeg() throws(Errno) -> Leg? {
         guard let application else { return nil }
-        if let opener = opener.take() {
+        switch exchange(&opener, with: .none) {
+        case .none: break
+        case .ready(let opener): self.opener = .ready(opener)
+        case .calling(let opener):
             var ready = pollfd(fd: opener.number, events: Int16(POLLOUT), revents: 0)
             if poll(&ready, 1, 0) <= 0 {
-                self.opener = consume opener
+                self.opener = .calling(opener)
             } else if try SocketOption.read(SOL_SOCKET, SO_ERROR, of: opener.number, initial: Int32(0)) == 0 {
                 return Leg(descriptor: opener, application: application)
             }
@@ -94,24 +143,6 @@ public struct HeldAddress: ~Copyable, Sendable {
     /// Refuses the application: its next SYN, which the kernel sends a second after the last one and later at growing
     /// distances, gets a reset, and its connect() `ECONNREFUSED`.
     public consuming func refuse() {}
-
-    private borrowing func open(to application: SocketAddress) throws(Errno) -> Descriptor? {
-        let opener = try LegSocket.make(family: address.family)
-        let number = opener.number
-        try Self.share(number)
-        _ = try LegSocket.bind(number, to: address)
-        do {
-            try application.withSockaddr { (pointer, length) throws(Errno) in
-                _ = try check(usl_connect(number, pointer, length))
-            }
-        } catch .nowInProgress {
-            return opener
-        } catch .addressNotAvailable, .connectionRefused {
-            // The listener was quicker: a repeated SYN holds the four-tuple. Or nobody is there any more.
-            return nil
-        }
-        return opener
-    }
 
     /// Lets the listener and the opener have one address. Other users cannot join (`SO_REUSEPORT`, socket(7)).
     private static func share(_ socket: Int32) throws(Errno) {

@@ -13,6 +13,11 @@ public struct Leg: ~Copyable, Sendable {
         self.application = application
     }
 
+    /// The agent's end of it.
+    public var localAddress: SocketAddress {
+        get throws(Errno) { try LegSocket.localAddress(of: descriptor.number) }
+    }
+
     /// Gives the connection away.
     public consuming func intoDescriptor() -> Descriptor { descriptor }
 }

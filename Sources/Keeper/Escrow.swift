@@ -29,6 +29,9 @@ public struct Escrow: ~Copyable {
         entries.filter { $0.value.kind == kind }.keys.sorted { $0.value < $1.value }
     }
 
+    /// What is held under a key; nil if nothing is.
+    public func kind(of key: EscrowKey) -> EscrowKind? { entries[key]?.kind }
+
     /// The largest key that a worker has used; its successor's own are above. 0 if there is none.
     public var largestKey: UInt64 { entries.keys.map(\.value).filter { $0 < Self.keeperKeys }.max() ?? 0 }
 

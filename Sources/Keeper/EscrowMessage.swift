@@ -21,6 +21,8 @@ public enum EscrowKind: UInt8, Sendable, CaseIterable {
     case listener = 4
     /// A listening socket on loopback where applications bring their legs.
     case desk = 5
+    /// A listening socket on loopback that accepts nobody: an application waits there for its verdict.
+    case held = 6
 }
 
 /// What a worker tells its keeper.

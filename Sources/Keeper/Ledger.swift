@@ -10,7 +10,7 @@ public import SystemPackage
 /// the first one stand how many have ever been used, so that a successor need not look at all, and the version.
 public final class Ledger: Sendable {
     /// Of the layout, and of what its fields mean: a successor of another version cannot go on with it.
-    public static let version: UInt64 = 1
+    public static let version: UInt64 = 2
 
     /// Bytes of a slot.
     public static let slotSize = 256

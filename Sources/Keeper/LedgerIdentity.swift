@@ -18,7 +18,7 @@ public struct LedgerIdentity: Equatable, Sendable {
     public var destination: SocketAddress
     /// Nanoseconds of `CLOCK_BOOTTIME`, which also counts while the machine sleeps.
     public var openedAt: UInt64
-    /// The leg's key in escrow; 0 while there is no leg.
+    /// The leg's key in escrow. Before there is a leg, that of the address where the application is held, or 0.
     public var leg: EscrowKey
     /// How many seconds it may be without a link.
     public var suspendLimit: UInt32

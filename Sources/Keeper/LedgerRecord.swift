@@ -13,7 +13,7 @@ import Synchronization
 ///     byte   56  base received   bytes_received of the leg when it was established
 ///     byte   64  base acked      bytes_acked likewise
 ///     byte   72  opened at       nanoseconds of CLOCK_BOOTTIME
-///     byte   80  leg             its key in escrow
+///     byte   80  leg             its key in escrow; before there is one, that of the address where the application is held
 ///     byte   88  role            byte 88: role, byte 89: mode, bytes 92–95: how many seconds it may be without a link
 ///     byte   96  identifier      16 bytes
 ///     byte  112  resume key      32 bytes

@@ -89,9 +89,10 @@ public struct Estate: ~Copyable {
             let owner = ledger.adopt(slot.index)
             // A slot that makes no sense is freed here, and its leg reset in the end.
             guard let snapshot = slot.snapshot else { continue }
-            var leg: TCPSocket?
-            if let descriptor = escrow.take(snapshot.identity.leg) { leg = TCPSocket(owning: descriptor) }
-            return StoredSession(snapshot: snapshot, slot: owner, leg: leg)
+            let key = snapshot.identity.leg
+            let isHeld = escrow.kind(of: key) == .held
+            let descriptor = escrow.take(key)
+            return StoredSession(snapshot: snapshot, slot: owner, descriptor, isHeld: isHeld)
         }
         return nil
     }
@@ -128,18 +129,25 @@ public struct StoredSession: ~Copyable, Sendable {
     public var key: ResumeKey?
     public var journal: SessionJournal?
     public var leg: TCPSocket?
+    /// The listener where the application waits for its verdict. There is no leg then.
+    public var held: Descriptor?
 
-    init(snapshot: LedgerSnapshot, slot: consuming LedgerSlot, leg: consuming TCPSocket?) {
+    init(snapshot: LedgerSnapshot, slot: consuming LedgerSlot, _ descriptor: consuming Descriptor?, isHeld: Bool) {
         self.snapshot = snapshot
         let journal = SessionJournal(slot, snapshot.identity.role == .agent ? .opener : .acceptor)
         key = journal.key()
         self.journal = consume journal
-        self.leg = leg
+        if isHeld {
+            held = consume descriptor
+        } else if let descriptor {
+            leg = TCPSocket(owning: descriptor)
+        }
     }
 
-    /// Resets the leg, which has no session to go on with. Its slot is free again.
+    /// Resets the leg, which has no session to go on with, or refuses the application that waits. Its slot is free again.
     public consuming func abandon(_ client: EscrowClient) {
+        let had = leg != nil || held != nil
         if let leg { _ = try? leg.abort() }
-        if snapshot.identity.leg.value != 0 { client.release(snapshot.identity.leg) }
+        if had { client.release(snapshot.identity.leg) }
     }
 }

@@ -27,7 +27,7 @@ public final class SessionLedger: Sendable {
 
     /// The journal of a new session. When the ledger is full, the session goes on, but would not survive this process.
     ///
-    /// - Parameter leg: the leg's key in escrow, if it is there.
+    /// - Parameter leg: the key in escrow of the leg, or of the address where its application is held, if there is one.
     public func open(
         _ id: SessionID, _ role: Role, peer: SocketAddress, destination: SocketAddress, suspendLimit: Interval,
         leg: EscrowKey = EscrowKey(0), _ details: LedgerIdentity.Details
@@ -88,6 +88,7 @@ public struct SessionJournal: ~Copyable, Sendable {
             driver.withResumeKey { slot!.set(resumeKey: $0) }
             slot!.set(instance: driver.session.instance)
             slot!.insert(.opened)
+        case .legHeld(let escrowKey): slot!.set(leg: EscrowKey(escrowKey))
         case .legEstablished(let escrowKey, let base):
             slot!.setBase(received: base.received, acknowledged: base.acknowledged)
             slot!.set(leg: EscrowKey(escrowKey))

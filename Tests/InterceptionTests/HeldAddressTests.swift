@@ -33,6 +33,10 @@ import Testing
         try HeldAddress(family: kind.destination.unmapped.family)
     }
 
+    private func release(_ held: inout HeldAddress, to application: SocketAddress) throws {
+        if try held.release(to: application) != nil { try held.meetApplication() }
+    }
+
     private func leg(from held: inout HeldAddress) throws -> Leg {
         while true {
             try wait(held.releaseDescriptor, for: POLLIN)
@@ -54,14 +58,14 @@ import Testing
         let application = try Application(kind, held)
         #expect(connect(application.socket, to: application.target) == EINPROGRESS)
         application.expectSilence()
-        try held.release(to: application.local)
+        try release(&held, to: application.local)
         try expectConversation(application, leg(from: &held))
     }
 
     @Test(arguments: Kind.allCases) func releaseBeforeConnect(kind: Kind) throws {
         var held = try held(for: kind)
         let application = try Application(kind, held)
-        try held.release(to: application.local)
+        try release(&held, to: application.local)
         #expect(try held.takeLeg() == nil)
         #expect([0, EINPROGRESS].contains(connect(application.socket, to: application.target)))
         try expectConversation(application, leg(from: &held))
@@ -91,7 +95,7 @@ import Testing
         let stranger = try tcpSocket(AF_INET)
         #expect(connect(stranger, to: held.address) == EINPROGRESS)
         // The counter says that a SYN was dropped, but the application has not connected: the simultaneous open fails.
-        try held.release(to: application.local)
+        try release(&held, to: application.local)
         #expect(connect(application.socket, to: application.target) == EINPROGRESS)
         try expectConversation(application, leg(from: &held))
     }
@@ -99,7 +103,7 @@ import Testing
     @Test func aStrangerIsNotTakenForTheApplication() throws {
         var held = try held(for: .v4)
         let application = try Application(.v4, held)
-        try held.release(to: application.local)
+        try release(&held, to: application.local)
         let stranger = try tcpSocket(AF_INET)
         #expect([0, EINPROGRESS].contains(connect(stranger, to: held.address)))
         #expect(try connectError(of: stranger) == 0)
@@ -108,11 +112,62 @@ import Testing
         try expectConversation(application, leg(from: &held))
     }
 
+    /// Ends a held address as a killed agent does, and goes on with what is left of it: a copy of its listener.
+    private func successor(of held: consuming HeldAddress) throws -> HeldAddress {
+        let copy = Descriptor(owning: try check(usl_fcntl(held.listenerNumber, F_DUPFD_CLOEXEC, 0)))
+        held.refuse()
+        return try HeldAddress(adopting: copy)
+    }
+
+    @Test(arguments: Kind.allCases) func anotherProcessReleases(kind: Kind) throws {
+        let first = try held(for: kind)
+        let application = try Application(kind, first)
+        #expect(connect(application.socket, to: application.target) == EINPROGRESS)
+        let address = first.address
+        var held = try successor(of: first)
+        #expect(held.address == address)
+        // One that connects only now is held as well.
+        let late = try Application(kind, held)
+        #expect(connect(late.socket, to: late.target) == EINPROGRESS)
+        application.expectSilence()
+        late.expectSilence()
+        try release(&held, to: application.local)
+        try expectConversation(application, leg(from: &held))
+    }
+
+    @Test(arguments: Kind.allCases) func anotherProcessReleasesBeforeConnect(kind: Kind) throws {
+        var held = try successor(of: try held(for: kind))
+        let application = try Application(kind, held)
+        try release(&held, to: application.local)
+        #expect([0, EINPROGRESS].contains(connect(application.socket, to: application.target)))
+        try expectConversation(application, leg(from: &held))
+    }
+
+    @Test(arguments: [false, true]) func aProcessDiesWhileItReleases(called: Bool) throws {
+        var first = try held(for: .v4)
+        let application = try Application(.v4, first)
+        #expect(connect(application.socket, to: application.target) == EINPROGRESS)
+        let opener = try first.release(to: application.local)
+        let copy = Descriptor(owning: try check(usl_fcntl(try #require(opener), F_DUPFD_CLOEXEC, 0)))
+        if called { try first.meetApplication() }
+        var held = try successor(of: first)
+        if called {
+            // The leg is established, and was in escrow before it could be.
+            let leg = Leg(descriptor: copy, application: application.local)
+            try expectConversation(application, leg)
+        } else {
+            _ = consume copy
+            application.expectSilence()
+            try release(&held, to: application.local)
+            try expectConversation(application, leg(from: &held))
+        }
+    }
+
     @Test func theLegIsBornWithLingerZeroAndReno() throws {
         var held = try held(for: .v4)
         let application = try Application(.v4, held)
         #expect(connect(application.socket, to: application.target) == EINPROGRESS)
-        try held.release(to: application.local)
+        try release(&held, to: application.local)
         let leg = try leg(from: &held)
         try expectLegOptions(leg)
     }

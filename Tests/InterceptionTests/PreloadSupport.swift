@@ -93,7 +93,7 @@ final class FakeAgent {
         let expected: ExpectedLeg
 
         mutating func release() throws -> Leg {
-            try address.release(to: expected.source)
+            if try address.release(to: expected.source) != nil { try address.meetApplication() }
             while true {
                 try wait(address.releaseDescriptor, for: POLLIN)
                 if let leg = try address.takeLeg() { return leg }
