@@ -22,7 +22,9 @@ extension Agent {
         else { return stored.abandon(escrow) }
         let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
         var held: HeldApplication?
-        if let listener = stored.held.take() { held = try? HeldApplication(adopting: listener, snapshot.identity.leg, self) }
+        if let listener = stored.held.take() {
+            held = try? HeldApplication(adopting: listener, snapshot.identity.leg, self)
+        }
         begin(stored, connection)
         if let (key, leg) = stray {
             held?.end()

@@ -131,7 +131,7 @@ public struct HeldAddress: ~Copyable, Sendable {
             } else if try SocketOption.read(SOL_SOCKET, SO_ERROR, of: opener.number, initial: Int32(0)) == 0 {
                 return Leg(descriptor: opener, application: application)
             }
-            // Refused: the dropped SYN was not the application's, which will find the listener open.
+        // Refused: the dropped SYN was not the application's, which will find the listener open.
         }
         while let leg = try LegSocket.accept(from: listener.number) {
             // The plug, and whoever else tries ports on loopback, is closed.
