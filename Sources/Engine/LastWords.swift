@@ -1,4 +1,3 @@
-import CLinux
 import SessionProtocol
 import SystemPackage
 public import Transport
@@ -10,22 +9,19 @@ public final class LastWords {
     /// Bytes that are read away at most: a peer that goes on talking must not keep the loop.
     private static let patience = 1 << 20
 
-    private let socket: TCPSocket
+    private var link: Link
     private var registration: Registration?
     private var timer: TimerToken?
     private var bytesRead = 0
 
-    private init(_ socket: consuming TCPSocket) { self.socket = socket }
+    private init(_ link: consuming Link) { self.link = link }
 
     /// - Parameter bytes: short enough for an empty send buffer; what does not fit is lost.
-    public static func say(_ bytes: [UInt8], over socket: consuming TCPSocket, on loop: EventLoop) {
-        let words = LastWords(socket)
-        bytes.withUnsafeBytes { bytes in
-            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-            withUnsafePointer(to: &vector) { _ = words.socket.send(UnsafeBufferPointer(start: $0, count: 1)) }
-        }
-        guard (try? words.socket.shutdownSending()) != nil else { return }
-        words.registration = try? loop.register(words.socket.number, words)
+    public static func say(_ bytes: [UInt8], over link: consuming Link, on loop: EventLoop) {
+        let words = LastWords(link)
+        _ = words.link.write(bytes)
+        guard (try? words.link.shutdownSending()) != nil else { return }
+        words.registration = try? loop.register(words.link.number, words)
         words.timer = loop.schedule(words, at: loop.now + limit)
     }
 
@@ -40,7 +36,7 @@ public final class LastWords {
 extension LastWords: EventHandler, TimerHandler {
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         while bytesRead < LastWords.patience {
-            switch socket.receive(into: loop.scratch) {
+            switch link.read(into: loop.scratch) {
             case .bytes(let count): bytesRead += count
             case .wouldBlock: return
             case .endOfStream, .failed: return end(on: loop)

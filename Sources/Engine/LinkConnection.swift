@@ -32,12 +32,12 @@ final class LinkConnection {
     let path: PathID?
 
     init(
-        tag: UInt32, number: LinkNumber, _ socket: consuming TCPSocket, to remote: SocketAddress,
+        tag: UInt32, number: LinkNumber, _ link: consuming Link, to remote: SocketAddress,
         on path: PathID? = nil, stage: Stage
     ) {
         self.tag = tag
         self.number = number
-        link = Link(plain: socket)
+        self.link = link
         self.stage = stage
         self.remote = remote
         self.path = path

@@ -6,7 +6,7 @@ import Transport
 
 /// A connection that a gateway has accepted, whose first frame has been read.
 public struct AcceptedLink: ~Copyable, Sendable {
-    public let socket: TCPSocket
+    public let link: Link
     public let remote: SocketAddress
     /// What has read that frame.
     public let decoder: FrameDecoder
@@ -14,22 +14,22 @@ public struct AcceptedLink: ~Copyable, Sendable {
     public let unread: [UInt8]
 
     public init(
-        socket: consuming TCPSocket, remote: SocketAddress, decoder: FrameDecoder, unread: [UInt8]
+        link: consuming Link, remote: SocketAddress, decoder: FrameDecoder, unread: [UInt8]
     ) {
-        self.socket = socket
+        self.link = link
         self.remote = remote
         self.decoder = decoder
         self.unread = unread
     }
 
-    consuming func intoSocket() -> TCPSocket { socket }
+    consuming func intoLink() -> Link { link }
 }
 
 extension SessionDriver {
     func add(_ accepted: consuming AcceptedLink, as number: LinkNumber) {
         let (remote, unread) = (accepted.remote, accepted.unread)
         let connection = LinkConnection(
-            tag: nextTag(), number: number, accepted.intoSocket(), to: remote, stage: .open)
+            tag: nextTag(), number: number, accepted.intoLink(), to: remote, stage: .open)
         do {
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
         } catch {
@@ -190,7 +190,7 @@ extension SessionDriver {
 
     private func shut(_ connection: LinkConnection) {
         connection.stage = .ended
-        connection.link.withSocket { socket in _ = try? socket.shutdownSending() }
+        _ = try? connection.link.shutdownSending()
     }
 
     func close(_ number: LinkNumber) {

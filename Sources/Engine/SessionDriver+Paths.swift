@@ -13,7 +13,7 @@ extension SessionDriver {
             let socket = try TCPSocket.dial(
                 gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway))
             let connection = LinkConnection(
-                tag: nextTag(), number: number, socket, to: gateway, on: path, stage: .connecting)
+                tag: nextTag(), number: number, Link(plain: socket), to: gateway, on: path, stage: .connecting)
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
             links.append(connection)
         } catch {

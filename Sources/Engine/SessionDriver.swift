@@ -174,8 +174,8 @@ public final class SessionDriver {
         case .stale(let claim):
             // The opener dials again, with an epoch above the one that it is told here.
             guard let proof = proof(of: claim.unsealed.transcript) else { return }
-            LastWords.say(claim.unsealed.sealed(with: proof), over: link.intoSocket(), on: loop)
-        case .gone(let gone): LastWords.say(gone.encoded, over: link.intoSocket(), on: loop)
+            LastWords.say(claim.unsealed.sealed(with: proof), over: link.intoLink(), on: loop)
+        case .gone(let gone): LastWords.say(gone.encoded, over: link.intoLink(), on: loop)
         }
         settle()
     }

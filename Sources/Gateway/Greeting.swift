@@ -1,4 +1,3 @@
-import CLinux
 import Engine
 import Kernel
 import SessionProtocol
@@ -28,7 +27,7 @@ final class Greeting {
     let remote: SocketAddress
     /// Once OPEN has named it.
     var session: SessionID?
-    private var socket: TCPSocket?
+    private var link: Link?
     private var decoder = FrameDecoder()
     private let loop: EventLoop
     private var registration: Registration?
@@ -45,14 +44,14 @@ final class Greeting {
         self.door = door
         self.loop = loop
         registration = try loop.register(socket.number, self)
-        self.socket = consume socket
+        link = Link(plain: socket)
         timer = loop.schedule(self, at: loop.now + Greeting.limit)
     }
 
     /// Gives the connection away, with what was read behind the first frame.
     func handOver(unread: [UInt8]) -> AcceptedLink? {
-        guard let socket = leave() else { return nil }
-        return AcceptedLink(socket: socket, remote: remote, decoder: decoder, unread: unread)
+        guard let link = leave() else { return nil }
+        return AcceptedLink(link: link, remote: remote, decoder: decoder, unread: unread)
     }
 
     /// The OPEN of this connection is answered, but the connection is not link 0: an ATTACH must follow.
@@ -65,20 +64,20 @@ final class Greeting {
 
     /// Says something and closes.
     func dismiss(saying frame: [UInt8]) {
-        guard let socket = leave() else { return }
-        LastWords.say(frame, over: socket, on: loop)
+        guard let link = leave() else { return }
+        LastWords.say(frame, over: link, on: loop)
     }
 
     func leaveAndForget() {
         _ = leave()
     }
 
-    private func leave() -> TCPSocket? {
+    private func leave() -> Link? {
         if let registration { loop.deregister(registration) }
         stopTimer()
         registration = nil
         door.forget(self)
-        return socket.take()
+        return link.take()
     }
 
     private func stopTimer() {
@@ -86,18 +85,11 @@ final class Greeting {
         timer = nil
     }
 
-    private func write(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { bytes in
-            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-            return withUnsafePointer(to: &vector) {
-                // The send buffer of a new connection takes every handshake frame whole.
-                socket?.send(UnsafeBufferPointer(start: $0, count: 1)) == .bytes(bytes.count)
-            }
-        }
-    }
+    /// The send buffer of a new connection takes every handshake frame whole.
+    private func write(_ bytes: [UInt8]) -> Bool { link?.write(bytes) ?? false }
 
     private func read() {
-        while !isWaiting, let result = socket?.receive(into: loop.scratch) {
+        while !isWaiting, let result = link?.read(into: loop.scratch) {
             switch result {
             case .bytes(let count): take([UInt8](UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])))
             case .wouldBlock: return
@@ -109,7 +101,7 @@ final class Greeting {
     private func take(_ input: [UInt8]) {
         if !hasGreeted, input.first == 0x16 { return door.greetingFailed(self, .tls) }
         var cursor = 0
-        while !isWaiting, socket != nil {
+        while !isWaiting, link != nil {
             do throws(FrameError) {
                 switch try decoder.next(input.span.bytes, &cursor) {
                 case .needMore: return

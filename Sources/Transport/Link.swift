@@ -1,5 +1,5 @@
 public import CLinux
-import SystemPackage
+public import SystemPackage
 
 /// How a link protects what it carries.
 public enum LinkSecurity: Sendable {
@@ -19,8 +19,8 @@ public enum LinkSecurity: Sendable {
 
 /// The byte stream under the frames of one link: a TCP connection now, TLS over one later. An enumeration and not a protocol,
 /// so that reading and writing cost no dynamic dispatch.
-public struct Link: ~Copyable {
-    private enum Carrier: ~Copyable {
+public struct Link: ~Copyable, Sendable {
+    private enum Carrier: ~Copyable, Sendable {
         case plain(TCPSocket)
     }
 
@@ -59,6 +59,25 @@ public struct Link: ~Copyable {
             case .plain(let socket): socket.send(spans)
             }
         return note(result)
+    }
+
+    /// Writes bytes that are few enough for an empty send buffer.
+    ///
+    /// - Returns: whether all of them were taken.
+    public mutating func write(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+            return withUnsafePointer(to: &vector) {
+                write(UnsafeBufferPointer(start: $0, count: 1)) == .bytes(bytes.count)
+            }
+        }
+    }
+
+    /// Nothing more will be written.
+    public func shutdownSending() throws(Errno) {
+        switch carrier {
+        case .plain(let socket): try socket.shutdownSending()
+        }
     }
 
     /// The socket below, for its addresses, options and counters.

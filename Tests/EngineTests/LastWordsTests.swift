@@ -14,7 +14,7 @@ struct LastWordsTests {
         let pair = try LegPair()
         put([UInt8](repeating: 1, count: 10_000), into: pair.application)
         let peer = TestApplication(pair.application, says: [], hears: Array("sorry".utf8))
-        LastWords.say(Array("sorry".utf8), over: pair.leg, on: loop)
+        LastWords.say(Array("sorry".utf8), over: Link(plain: pair.leg), on: loop)
         try turn(loop, peer) { peer.sawEnd || peer.failure != nil }
         #expect(peer.isSatisfied)
     }
@@ -25,7 +25,7 @@ struct LastWordsTests {
         let pair = try LegPair()
         let peer = TestApplication(
             pair.application, says: [UInt8](repeating: 0, count: 64 << 20), hears: Array("sorry".utf8))
-        LastWords.say(Array("sorry".utf8), over: pair.leg, on: loop)
+        LastWords.say(Array("sorry".utf8), over: Link(plain: pair.leg), on: loop)
         try turn(loop, peer) { peer.failure != nil }
         #expect(peer.written < 64 << 20)
     }

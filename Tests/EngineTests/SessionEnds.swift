@@ -79,10 +79,10 @@ final class TestAcceptor {
                 case .frame(let header):
                     let payload = current.decoder.payload
                     let link = AcceptedLink(
-                        socket: current.socket, remote: address, decoder: current.decoder,
+                        link: Link(plain: current.socket), remote: address, decoder: current.decoder,
                         unread: [UInt8](room[cursor..<count]))
                     if let epitaph = owner.epitaph {
-                        LastWords.say(epitaph.encoded, over: link.intoSocket(), on: loop)
+                        LastWords.say(epitaph.encoded, over: link.intoLink(), on: loop)
                     } else if header.type == .attach {
                         driver?.join(try AttachClaim.decode(header, payload), over: link)
                     } else {
@@ -97,7 +97,7 @@ final class TestAcceptor {
 
     private func open(_ open: OpenMessage, _ frame: [UInt8], _ link: consuming AcceptedLink) throws {
         // The session is there already when an answer to OPEN was lost on the way: the opener attaches then.
-        guard let leg = leg.take() else { return put(opened, into: link.intoSocket()) }
+        guard let leg = leg.take() else { return link.intoLink().withSocket { put(opened, into: $0) } }
         let agreement = try KeyAgreement.generate()
         let key = try agreement.resumeKey(as: .acceptor, of: open.session, with: open.keyShare)
         let unsealed = OpenedMessage(
