@@ -20,7 +20,7 @@ public final class LastWords {
     public static func say(_ bytes: [UInt8], over link: consuming Link, on loop: EventLoop) {
         let words = LastWords(link)
         _ = words.link.write(bytes)
-        guard (try? words.link.shutdownSending()) != nil else { return }
+        guard (try? words.link.shutdown()) != nil else { return }
         words.registration = try? loop.register(words.link.number, words)
         words.timer = loop.schedule(words, at: loop.now + limit)
     }

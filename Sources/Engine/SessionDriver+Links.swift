@@ -190,7 +190,7 @@ extension SessionDriver {
 
     private func shut(_ connection: LinkConnection) {
         connection.stage = .ended
-        _ = try? connection.link.shutdownSending()
+        _ = try? connection.link.shutdown()
     }
 
     func close(_ number: LinkNumber) {

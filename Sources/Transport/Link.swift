@@ -17,11 +17,12 @@ public enum LinkSecurity: Sendable {
     }
 }
 
-/// The byte stream under the frames of one link: a TCP connection now, TLS over one later. An enumeration and not a protocol,
-/// so that reading and writing cost no dynamic dispatch.
+/// The byte stream under the frames of one link: a TCP connection, or TLS over one. An enumeration and not a protocol, so that
+/// reading and writing cost no dynamic dispatch.
 public struct Link: ~Copyable, Sendable {
     private enum Carrier: ~Copyable, Sendable {
         case plain(TCPSocket)
+        case tls(TLSConnection)
     }
 
     private let carrier: Carrier
@@ -32,10 +33,22 @@ public struct Link: ~Copyable, Sendable {
     /// A link without protection over a connected socket.
     public init(plain socket: consuming TCPSocket) { carrier = .plain(socket) }
 
+    /// A link over TLS whose handshake is done.
+    public init(tls connection: consuming TLSConnection) { carrier = .tls(connection) }
+
+    /// How the link protects what it carries.
+    public var security: LinkSecurity {
+        switch carrier {
+        case .plain: .plain
+        case .tls: .tls
+        }
+    }
+
     /// The descriptor to watch; valid while the link lives.
     public var number: Int32 {
         switch carrier {
         case .plain(let socket): socket.number
+        case .tls(let connection): connection.number
         }
     }
 
@@ -44,6 +57,7 @@ public struct Link: ~Copyable, Sendable {
         let result =
             switch carrier {
             case .plain(let socket): socket.receive(into: buffer)
+            case .tls(let connection): connection.read(into: buffer)
             }
         if result == .endOfStream, let failure { return .failed(failure) }
         return note(result)
@@ -57,6 +71,7 @@ public struct Link: ~Copyable, Sendable {
         let result =
             switch carrier {
             case .plain(let socket): socket.send(spans)
+            case .tls(let connection): connection.write(spans)
             }
         return note(result)
     }
@@ -73,10 +88,63 @@ public struct Link: ~Copyable, Sendable {
         }
     }
 
-    /// Nothing more will be written.
-    public func shutdownSending() throws(Errno) {
+    /// Whether another read gives something of which no event will tell. Never so on plain links.
+    public var hasBufferedInput: Bool {
+        switch carrier {
+        case .plain: false
+        case .tls(let connection): connection.hasBufferedInput
+        }
+    }
+
+    /// Whether bytes that were counted as written wait for room: call `write` or `flush` with the next event, also when there
+    /// is nothing more to write, and before `shutdown`. Never so on plain links.
+    public var hasBufferedOutput: Bool {
+        switch carrier {
+        case .plain: false
+        case .tls(let connection): connection.hasBufferedOutput
+        }
+    }
+
+    /// Sends what is buffered; nil once there is nothing left.
+    public mutating func flush() -> TransferResult? {
+        if let failure { return .failed(failure) }
+        let result: TransferResult? =
+            switch carrier {
+            case .plain: nil
+            case .tls(let connection): connection.flush()
+            }
+        return result.map { note($0) }
+    }
+
+    /// Says that nothing more will be written, and sends a FIN. Reading goes on.
+    public func shutdown() throws(Errno) {
         switch carrier {
         case .plain(let socket): try socket.shutdownSending()
+        case .tls(let connection): try connection.shutdown()
+        }
+    }
+
+    /// Why TLS has failed, where a read or a write says `EPROTO`.
+    public var tlsFailure: TLSFailure? {
+        switch carrier {
+        case .plain: nil
+        case .tls(let connection): connection.failure
+        }
+    }
+
+    /// Client: the newest ticket that has come, once.
+    public func takeTicket() -> SessionTicket? {
+        switch carrier {
+        case .plain: nil
+        case .tls(let connection): connection.takeTicket()
+        }
+    }
+
+    /// The key of the other end; nil on plain links.
+    public var peerFingerprint: Fingerprint? {
+        switch carrier {
+        case .plain: nil
+        case .tls(let connection): connection.peerFingerprint
         }
     }
 
@@ -86,6 +154,7 @@ public struct Link: ~Copyable, Sendable {
     ) throws(Failure) -> Result {
         switch carrier {
         case .plain(let socket): try body(socket)
+        case .tls(let connection): try connection.withSocket(body)
         }
     }
 

@@ -1,12 +1,12 @@
 import COpenSSL
 
 /// Sole owner of secret bytes: they stay in one place in memory, and are overwritten when the owner ends.
-struct SecretBytes: ~Copyable, @unchecked Sendable {
+public struct SecretBytes: ~Copyable, @unchecked Sendable {
     // Sendable although it holds a pointer: nobody else has it, and the bytes never change after `init`.
     private let memory: UnsafeMutableRawBufferPointer
 
     /// Bytes that `fill` writes; all of them are zero before.
-    init<Failure: Error>(
+    public init<Failure: Error>(
         count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
     ) throws(Failure) {
         memory = .allocate(byteCount: count, alignment: 8)
@@ -20,7 +20,8 @@ struct SecretBytes: ~Copyable, @unchecked Sendable {
         memory.deallocate()
     }
 
-    func withBytes<Result, Failure: Error>(
+    /// Lends the bytes.
+    public func withBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try body(UnsafeRawBufferPointer(memory))

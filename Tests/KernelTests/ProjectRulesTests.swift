@@ -41,7 +41,7 @@ struct ProjectRulesTests {
             "Kernel", "Transport", "Keeper", "Interception", "Engine", "SessionHost", "Agent", "Gateway", "NetworkLab",
             "usl",
         ],
-        "Synchronization": ["Keeper", "Engine", "SessionHost", "NetworkLab"],
+        "Synchronization": ["Keeper", "Transport", "Engine", "SessionHost", "NetworkLab"],
         "DequeModule": ["Engine", "SessionHost", "Gateway"],
         "Logging": ["SessionHost", "Agent", "Gateway", "usl"],
         "ArgumentParser": ["SimulateCommand", "LabCommand", "usl"],
