@@ -13,16 +13,31 @@ public final class LastWords {
     private var registration: Registration?
     private var timer: TimerToken?
     private var bytesRead = 0
+    private var ended: (() -> Void)?
 
     private init(_ link: consuming Link) { self.link = link }
 
-    /// - Parameter bytes: short enough for an empty send buffer; what does not fit is lost.
-    public static func say(_ bytes: [UInt8], over link: consuming Link, on loop: EventLoop) {
+    /// - Parameters:
+    ///   - bytes: short enough for an empty send buffer; what does not fit is lost.
+    ///   - ended: called when the peer has closed, or the time for that is over; not by ``cut(on:)``.
+    /// - Returns: nil if it has ended already.
+    @discardableResult
+    public static func say(
+        _ bytes: [UInt8], over link: consuming Link, on loop: EventLoop, ended: (() -> Void)? = nil
+    ) -> LastWords? {
         let words = LastWords(link)
         _ = words.link.write(bytes)
-        guard (try? words.link.shutdown()) != nil else { return }
+        guard (try? words.link.shutdown()) != nil else { return nil }
+        words.ended = ended
         words.registration = try? loop.register(words.link.number, words)
         words.timer = loop.schedule(words, at: loop.now + limit)
+        return words
+    }
+
+    /// Closes the connection now, whether or not the words have arrived.
+    public func cut(on loop: EventLoop) {
+        ended = nil
+        end(on: loop)
     }
 
     private func end(on loop: EventLoop) {
@@ -30,6 +45,7 @@ public final class LastWords {
         if let timer { loop.cancel(timer) }
         registration = nil
         timer = nil
+        ended.take()?()
     }
 }
 

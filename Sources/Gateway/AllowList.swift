@@ -26,6 +26,19 @@ public struct AllowList: Sendable {
         return nil
     }
 
+    /// Why a destination that no rule has is refused: what it was, and the rule that comes nearest to it. Not all of them, since
+    /// who asks has proven nothing.
+    public func refusal(of destination: SocketAddress) -> String {
+        let asked = destination.unmapped
+        // Another port of the host is nearer than the same port elsewhere.
+        let sameHost = targets.filter { $0.host.has(asked.host) }.min {
+            $0.distance(to: asked.port) < $1.distance(to: asked.port)
+        }
+        let nearest = sameHost ?? targets.first { $0.ports.contains(asked.port) } ?? targets.first
+        let hint = nearest.map { "the nearest rule is --allow \($0.text)" } ?? "it allows nothing"
+        return "the gateway does not allow \(asked); \(hint)"
+    }
+
     /// The addresses of this host's interfaces.
     public static func hostAddresses() -> Set<SocketAddress.Host> {
         var first: UnsafeMutablePointer<ifaddrs>?
@@ -52,10 +65,26 @@ public struct AllowedTarget: Sendable, Equatable {
         case network(Network)
         /// Any address of this host is meant, and the connection made to this one.
         case loopback(SocketAddress.Host)
+
+        /// Whether an address is one of these, as far as that can be told without asking which addresses this host has.
+        func has(_ address: SocketAddress.Host) -> Bool {
+            switch self {
+            case .any: true
+            case .network(let network): network.contains(address)
+            case .loopback: SocketAddress(host: address, port: 0).isLoopback
+            }
+        }
     }
 
     let host: Host
     let ports: ClosedRange<UInt16>
+    /// As it was written.
+    let text: String
+
+    /// How many ports lie between one and those that are allowed.
+    func distance(to port: UInt16) -> UInt16 {
+        port < ports.lowerBound ? ports.lowerBound - port : port > ports.upperBound ? port - ports.upperBound : 0
+    }
 
     /// The targets of one argument: as many as its name has addresses.
     public static func parse(_ text: String) throws(AllowError) -> [AllowedTarget] {
@@ -66,7 +95,7 @@ public struct AllowedTarget: Sendable, Equatable {
             throw AllowError(text: text, reason: "the port must be a number from 1 to 65535, or two as N-M")
         }
         var name = String(text[..<colon])
-        if name == "*" { return [AllowedTarget(host: .any, ports: ports)] }
+        if name == "*" { return [AllowedTarget(host: .any, ports: ports, text: text)] }
         if name.hasPrefix("["), name.hasSuffix("]") {
             name = String(name.dropFirst().dropLast())
         } else if name.contains(":") {
@@ -77,11 +106,11 @@ public struct AllowedTarget: Sendable, Equatable {
                 let length: UInt8 = decimal(name[name.index(after: slash)...]),
                 let network = Network(base, prefix: length)
             else { throw AllowError(text: text, reason: "'\(name)' is no network in CIDR form") }
-            return [AllowedTarget(host: .network(network), ports: ports)]
+            return [AllowedTarget(host: .network(network), ports: ports, text: text)]
         }
         do {
             let addresses = try HostPort(host: name, port: ports.lowerBound).resolve()
-            return Set(addresses.map(\.host)).map { AllowedTarget(host: kind(of: $0), ports: ports) }
+            return Set(addresses.map(\.host)).map { AllowedTarget(host: kind(of: $0), ports: ports, text: text) }
         } catch {
             throw AllowError(text: text, reason: error.description)
         }

@@ -3,6 +3,7 @@ import Engine
 import Keeper
 import Kernel
 import Logging
+import Policy
 import SessionHost
 import SessionProtocol
 import SystemPackage
@@ -10,10 +11,6 @@ import Transport
 
 /// Where openers arrive: listens, reads first frames, opens targets, and brings links to their sessions. On the main loop.
 final class FrontDoor {
-    /// Connections that have said nothing provable yet: bounds what strangers can make this process hold.
-    static let maximumGreetings = 4096
-    /// The same, from one address.
-    static let maximumGreetingsPerAddress = 256
     /// Connections accepted in a row, and the pause behind them: a flood of them must not keep the loop.
     private static let acceptsPerTurn = 256
     private static let breath = Interval.milliseconds(1)
@@ -22,17 +19,15 @@ final class FrontDoor {
 
     let loop: EventLoop
     let escrow: EscrowClient
-    private let options: GatewayOptions
+    let options: GatewayOptions
     let pool: LoopPool
-    private let ledger: SessionLedger
+    let ledger: SessionLedger
     let admission: Admission
-    private let logger: Logger
-    private var strangers: StrangerLog
+    let logger: Logger
+    var strangers: Strangers
     let notices: GroupedNotices
     let instance: UInt64
     private var listeners: [Listener] = []
-    private var greetings: [ObjectIdentifier: Greeting] = [:]
-    private var greetingsByHost: [SocketAddress.Host: Int] = [:]
     var registry = SessionRegistry()
     private var retryTimer: TimerToken?
     private var isOutOfDescriptors = false
@@ -47,7 +42,7 @@ final class FrontDoor {
         self.pool = pool
         self.ledger = ledger
         self.logger = logger
-        strangers = StrangerLog(logger)
+        strangers = Strangers(options.limits.strangers, log: StrangerLog(logger))
         loop = pool.main
         admission = Admission(options.limits, pool: pool)
         notices = GroupedNotices(on: loop) { logger.notice("\($0)") }
@@ -88,32 +83,31 @@ final class FrontDoor {
         guard let remote = try? socket.remoteAddress() else { return }
         guard remote.isLoopback || options.allowsPlain else {
             // A plain link must be wanted at both ends: whoever starts the gateway has to say so.
-            tell("turned away: links that leave this host are plain; start the gateway with --plain", of: remote)
-            return
-        }
-        guard greetings.count < FrontDoor.maximumGreetings,
-            greetingsByHost[remote.host, default: 0] < FrontDoor.maximumGreetingsPerAddress
-        else {
-            tell("turned away: too many connections that have not opened or joined a session", of: remote)
+            turnAway(
+                remote, .plain,
+                "turned away: links that leave this host are plain; start the gateway with --plain")
             return
         }
         do throws(Errno) {
             try LinkProfile.suited(to: remote).apply(to: socket)
-            let greeting = try Greeting(socket, from: remote, at: self, on: loop)
-            greetings[ObjectIdentifier(greeting)] = greeting
-            greetingsByHost[remote.host, default: 0] += 1
+            let greeting = try Greeting(
+                socket, from: remote, at: self, bounds: options.limits.strangers, on: loop)
+            strangers.greet(greeting, loop.now)?.cut()
+            // Whoever comes back to a session has said so by now, and need not fear those who come behind.
+            greeting.read()
         } catch {
-            tell("turned away: \(error)", of: remote)
+            turnAway(remote, .system, "turned away: \(error)")
         }
     }
 
-    private func tell(_ text: String, of remote: SocketAddress) { strangers.note(text, from: remote, loop.now) }
-
-    func forget(_ greeting: Greeting) {
-        guard greetings.removeValue(forKey: ObjectIdentifier(greeting)) != nil else { return }
-        let count = greetingsByHost[greeting.remote.host, default: 1] - 1
-        greetingsByHost[greeting.remote.host] = count > 0 ? count : nil
+    func turnAway(_ remote: SocketAddress, _ why: TurnedAway, _ text: String) {
+        strangers.turnAway(remote, why, text, loop.now)
     }
+
+    /// Counts a connection as a stranger's again, whose session has come to nothing.
+    func keep(_ greeting: Greeting) { strangers.keep(greeting, loop.now)?.cut() }
+
+    func forget(_ greeting: Greeting) { strangers.forget(greeting) }
 
     // MARK: - First frames
 
@@ -132,11 +126,17 @@ final class FrontDoor {
         }
         switch failure {
         case .closed: break
-        case .slow: tell("said nothing that counts within \(Greeting.limit.seconds) s; closed", of: remote)
-        case .tls: tell("speaks TLS, and this gateway plain; closed", of: remote)
-        case .notUSL: tell("does not speak USL; closed", of: remote)
-        case .otherVersion: tell("speaks another version of USL, this gateway version 1; closed", of: remote)
-        case .malformed(let error): tell("broke the protocol (\(error)); closed", of: remote)
+        case .slow:
+            let limit = DurationText.text(options.limits.strangers.handshakeTime)
+            turnAway(remote, .handshakeTime, "said nothing that counts within \(limit); closed")
+        case .long:
+            let limit = SizeText.text(options.limits.strangers.handshakeBytes)
+            turnAway(remote, .handshakeBytes, "said nothing that counts in \(limit); closed")
+        case .tls: turnAway(remote, .tls, "speaks TLS, and this gateway plain; closed")
+        case .notUSL: turnAway(remote, .notUSL, "does not speak USL; closed")
+        case .otherVersion:
+            turnAway(remote, .otherVersion, "speaks another version of USL, this gateway version 1; closed")
+        case .malformed(let error): turnAway(remote, .malformed, "broke the protocol (\(error)); closed")
         }
         if case .malformed = failure {
             greeting.dismiss(saying: RefusedMessage(code: .malformed, text: "not understood").encoded)
@@ -164,105 +164,6 @@ final class FrontDoor {
         }
     }
 
-    // MARK: - Opening sessions
-
-    private func opened(_ open: OpenMessage, _ frame: [UInt8], _ greeting: Greeting) {
-        greeting.session = open.session
-        switch registry[open.session] {
-        case .pending(let pending):
-            guard pending.open.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
-            pending.others.append(greeting)
-        case .live(let session):
-            guard session.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
-            answer(greeting, open.session, frame, session)
-        case .over(let epitaph): greeting.dismiss(saying: epitaph.encoded)
-        case nil: openTarget(PendingSession(open, frame: frame, first: greeting))
-        }
-    }
-
-    private func refuse(_ greeting: Greeting, _ code: RefusedMessage.Code, _ text: String = "") {
-        greeting.dismiss(saying: RefusedMessage(code: code, text: text).encoded)
-    }
-
-    private func openTarget(_ pending: PendingSession) {
-        let asked = pending.open.destination.socketAddress
-        guard let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) else {
-            tell("\(asked) refused: no --allow has it", of: pending.remote)
-            if let first = pending.first {
-                refuse(first, .notAllowed, "the gateway does not allow \(asked); its --allow must have it")
-            }
-            return
-        }
-        registry.add(pending)
-        admission.admit { [self] shortage in
-            guard let shortage else { return connect(pending, target) }
-            tell("\(asked) refused: \(shortage.explanation), and no session is suspended", of: pending.remote)
-            registry.forget(pending.open.session)
-            for greeting in pending.all { refuse(greeting, .exhausted, "at the gateway, \(shortage.explanation)") }
-        }
-    }
-
-    private func connect(_ pending: PendingSession, _ target: SocketAddress) {
-        TargetConnection.open(to: target, on: loop) { descriptor, then in
-            escrow.hold(.leg, descriptor, then: then)
-        } done: { [self] result in
-            switch consume result {
-            case .connected(let socket, let key): begin(pending, socket, target, key)
-            case .failed(let error, let key):
-                if let key { escrow.release(key) }
-                fail(pending, error, target)
-            }
-        }
-    }
-
-    private func fail(_ pending: PendingSession, _ error: Errno, _ target: SocketAddress) {
-        admission.leave()
-        registry.forget(pending.open.session)
-        tell("\(target): \(error)", of: pending.remote)
-        for greeting in pending.all { refuse(greeting, RefusedMessage.Code(error), "\(target): \(error)") }
-    }
-
-    /// The target has accepted: the session begins on a loop of its own.
-    private func begin(
-        _ pending: PendingSession, _ socket: consuming TCPSocket, _ target: SocketAddress, _ escrowKey: EscrowKey
-    ) {
-        do {
-            let agreement = try KeyAgreement.generate()
-            let id = pending.open.session
-            let key = try agreement.resumeKey(as: .acceptor, of: id, with: pending.open.keyShare)
-            let suspendLimit = min(Interval(options.limits.suspend), .seconds(UInt64(pending.open.suspendLimit)))
-            let unsealed = OpenedMessage(
-                keyShare: agreement.share, instance: instance,
-                suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000)
-            ).unsealed(answering: pending.frame)
-            guard let proof = Proof(bytes: try key.proof(of: unsealed.transcript)) else {
-                preconditionFailure("an HMAC-SHA256 is a proof")
-            }
-            let opened = unsealed.sealed(with: proof)
-            let journal = ledger.open(
-                id, .acceptor, peer: pending.remote, destination: target, suspendLimit: suspendLimit, leg: escrowKey,
-                .keyShares(opener: pending.open.keyShare, own: agreement.share))
-            journal.keyIs(key)
-            let place = pool.place()
-            registry.open(id, .init(keyShare: pending.open.keyShare, answer: .sealed(opened), place: place))
-            let seed = NewSession(
-                id: id, key: key, instance: instance, opened: opened, target: target, socket: socket,
-                first: pending.first?.handOver(unread: []), suspendLimit: suspendLimit, escrowKey: escrowKey,
-                journal: journal)
-            let (handoff, main, door) = (Handoff(seed), loop.mailbox, LoopBound(self, on: loop))
-            place.mailbox.post { loop in
-                handoff.take()?.begin(on: loop, table: place.sessions.on(loop), main: main, door: door)
-            }
-            for greeting in pending.others { greeting.answerAndGoOn(opened) }
-        } catch {
-            admission.leave()
-            logger.error("cannot begin a session to \(target): \(error)")
-            escrow.release(escrowKey)
-            registry.forget(pending.open.session)
-            for greeting in pending.all { refuse(greeting, .failed, "the gateway failed") }
-        }
-    }
-
     func sessionEnded(_ id: SessionID, _ epitaph: GoneMessage) {
         admission.leave()
         registry.bury(id, epitaph)
@@ -275,19 +176,5 @@ extension FrontDoor: EventHandler, TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
         for listener in listeners { accept(from: listener) }
-    }
-}
-
-extension RefusedMessage.Code {
-    /// What connecting to the target failed with.
-    init(_ error: Errno) {
-        switch error {
-        case .connectionRefused: self = .connectionRefused
-        case .networkUnreachable: self = .networkUnreachable
-        case .noRouteToHost: self = .hostUnreachable
-        case .timedOut: self = .timedOut
-        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory: self = .exhausted
-        default: self = .failed
-        }
     }
 }

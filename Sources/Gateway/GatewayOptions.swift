@@ -9,6 +9,8 @@ public struct GatewayOptions: Sendable {
     public var allow: AllowList
     /// Whether links may come from other hosts without encryption.
     public var allowsPlain = false
+    /// Whether servers are told who asks, by a header of the PROXY protocol in front of the session's bytes.
+    public var sendsProxyHeader = false
     public var limits = Limits()
     /// The directory of what outlives the gateway; nil: `/var/lib/usl` for root, else `usl` in the user's state directory.
     public var stateDirectory: String?

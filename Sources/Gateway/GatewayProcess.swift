@@ -67,7 +67,9 @@ public final class GatewayProcess {
         while let session = estate.nextSession() { door.restore(session) }
         estate.finish(escrow)
         pool.estateIsSettled()
-        status = try ControlServer(control, on: loop, pool: pool, escrow: escrow, connect: nil)
+        status = try ControlServer(control, on: loop, pool: pool, escrow: escrow, connect: nil) {
+            door.strangers.report
+        }
         escrow.reportReady()
     }
 

@@ -1,5 +1,6 @@
 import Engine
 import Kernel
+import Policy
 import SessionProtocol
 import SystemPackage
 import Transport
@@ -7,9 +8,6 @@ import Transport
 /// A connection that has been accepted and has not said yet what it wants. Bounded in time and in bytes: nobody here has
 /// proven anything.
 final class Greeting {
-    /// Bound on the way from being accepted to the first frame.
-    static let limit = Interval.seconds(10)
-
     enum FirstFrame {
         case open(OpenMessage, frame: [UInt8])
         case attach(Unverified<AttachClaim>)
@@ -18,6 +16,7 @@ final class Greeting {
     enum Failure: Error {
         case closed
         case slow
+        case long
         case tls
         case notUSL
         case otherVersion
@@ -34,23 +33,31 @@ final class Greeting {
     private var timer: TimerToken?
     private var hasGreeted = false
     private unowned let door: FrontDoor
+    private let bounds: StrangerLimits
+    /// Bytes since the connection, or the answer to its OPEN.
+    private var bytesRead = 0
+    /// Once it has been told why it is let go.
+    private var words: LastWords?
     /// After an OPEN: nothing more is read until it is answered.
     private var isWaiting = false
 
-    init(_ socket: consuming TCPSocket, from remote: SocketAddress, at door: FrontDoor, on loop: EventLoop)
-        throws(Errno)
-    {
+    init(
+        _ socket: consuming TCPSocket, from remote: SocketAddress, at door: FrontDoor, bounds: StrangerLimits,
+        on loop: EventLoop
+    ) throws(Errno) {
         self.remote = remote
         self.door = door
+        self.bounds = bounds
         self.loop = loop
         registration = try loop.register(socket.number, self)
         link = Link(plain: socket)
-        timer = loop.schedule(self, at: loop.now + Greeting.limit)
+        timer = loop.schedule(self, at: loop.now + Interval(bounds.handshakeTime))
     }
 
     /// Gives the connection away, with what was read behind the first frame.
     func handOver(unread: [UInt8]) -> AcceptedLink? {
         guard let link = leave() else { return nil }
+        door.forget(self)
         return AcceptedLink(link: link, remote: remote, decoder: decoder, unread: unread)
     }
 
@@ -58,25 +65,35 @@ final class Greeting {
     func answerAndGoOn(_ frame: [UInt8]) {
         guard write(frame) else { return leaveAndForget() }
         isWaiting = false
-        timer = loop.schedule(self, at: loop.now + Greeting.limit)
+        bytesRead = 0
+        timer = loop.schedule(self, at: loop.now + Interval(bounds.handshakeTime))
         read()
     }
 
-    /// Says something and closes.
+    /// Says something and closes. It counts as a stranger until the peer has closed too.
     func dismiss(saying frame: [UInt8]) {
         guard let link = leave() else { return }
-        LastWords.say(frame, over: link, on: loop)
+        words = LastWords.say(frame, over: link, on: loop) { [weak self] in
+            if let self { door.forget(self) }
+        }
+        if words == nil { door.forget(self) } else { door.keep(self) }
     }
 
     func leaveAndForget() {
         _ = leave()
+        door.forget(self)
+    }
+
+    /// Closes without a word, for others who want to come in.
+    func cut() {
+        words?.cut(on: loop)
+        if link != nil { door.greetingFailed(self, .closed) }
     }
 
     private func leave() -> Link? {
         if let registration { loop.deregister(registration) }
         stopTimer()
         registration = nil
-        door.forget(self)
         return link.take()
     }
 
@@ -88,7 +105,8 @@ final class Greeting {
     /// The send buffer of a new connection takes every handshake frame whole.
     private func write(_ bytes: [UInt8]) -> Bool { link?.write(bytes) ?? false }
 
-    private func read() {
+    /// Takes what has come.
+    func read() {
         while !isWaiting, let result = link?.read(into: loop.scratch) {
             switch result {
             case .bytes(let count): take([UInt8](UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])))
@@ -104,11 +122,16 @@ final class Greeting {
         while !isWaiting, link != nil {
             do throws(FrameError) {
                 switch try decoder.next(input.span.bytes, &cursor) {
-                case .needMore: return
+                case .needMore:
+                    guard isShort(cursor) else { return door.greetingFailed(self, .long) }
+                    bytesRead += cursor
+                    return
                 case .preface:
                     hasGreeted = true
                     guard write(Wire.preface) else { return door.greetingFailed(self, .closed) }
-                case .frame(let header): try take(header, unread: [UInt8](input[cursor...]))
+                case .frame(let header):
+                    guard isShort(cursor) else { return door.greetingFailed(self, .long) }
+                    try take(header, unread: [UInt8](input[cursor...]))
                 case .dataHeader, .data: throw FrameError.unexpected(.data)
                 }
             } catch .notUSL {
@@ -119,6 +142,11 @@ final class Greeting {
                 return door.greetingFailed(self, .malformed(error))
             }
         }
+    }
+
+    /// Whether the bytes up to here, of the last piece, are within the bound. Preface and header do not count.
+    private func isShort(_ cursor: Int) -> Bool {
+        bytesRead + cursor <= bounds.handshakeBytes + Wire.preface.count + Wire.headerLength
     }
 
     private func take(_ header: FrameHeader, unread: [UInt8]) throws(FrameError) {

@@ -1,3 +1,4 @@
+import CLinux
 import Engine
 import Keeper
 import Kernel
@@ -15,6 +16,8 @@ final class TargetConnection {
     private let loop: EventLoop
     private var registration: Registration?
     private var timer: TimerToken?
+    /// What the server hears first.
+    private let header: [UInt8]
     private let done: (consuming TargetResult) -> Void
 
     enum TargetResult: ~Copyable {
@@ -25,9 +28,11 @@ final class TargetConnection {
     }
 
     private init(
-        _ socket: consuming TCPSocket, on loop: EventLoop, done: @escaping (consuming TargetResult) -> Void
+        _ socket: consuming TCPSocket, header: [UInt8], on loop: EventLoop,
+        done: @escaping (consuming TargetResult) -> Void
     ) {
         self.socket = consume socket
+        self.header = header
         self.loop = loop
         self.done = done
     }
@@ -35,8 +40,12 @@ final class TargetConnection {
     /// Makes the socket and has it put into escrow by `secure`, which calls its argument when that is done; only then
     /// does it connect, so that the server never sees a connection that could die half known. Calls `done` once, which may
     /// be before this returns.
+    ///
+    /// - Parameter header: bytes that the server gets before `done` hears of it, and before the ledger does. So they are among
+    ///   what the leg's counters stand at when the session begins (`LegReading.base`), and never among its positions; a
+    ///   successor that finds the leg and no slot for it resets it.
     static func open(
-        to target: SocketAddress, on loop: EventLoop,
+        to target: SocketAddress, sending header: [UInt8], on loop: EventLoop,
         secure: (_ descriptor: Int32, _ then: @escaping (EscrowKey) -> Void) -> Void,
         done: @escaping (consuming TargetResult) -> Void
     ) {
@@ -45,7 +54,7 @@ final class TargetConnection {
             try LinkProfile.leg.apply(to: socket)
             try socket.setResetOnClose(true)
             let number = socket.number
-            let connection = TargetConnection(socket, on: loop, done: done)
+            let connection = TargetConnection(socket, header: header, on: loop, done: done)
             secure(number) { key in connection.connect(to: target, key) }
         } catch {
             done(.failed(error, nil))
@@ -61,6 +70,20 @@ final class TargetConnection {
             timer = loop.schedule(self, at: loop.now + TargetConnection.limit)
         } catch {
             fail(error)
+        }
+    }
+
+    /// The send buffer of a new connection takes it whole (tcp(7), `tcp_wmem`).
+    private func sendHeader() throws(Errno) {
+        guard !header.isEmpty else { return }
+        let result = header.withUnsafeBytes { bytes in
+            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+            return withUnsafePointer(to: &vector) { socket?.send(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
+        switch result {
+        case .bytes(header.count): return
+        case .failed(let error): throw error
+        case .bytes, .wouldBlock, .endOfStream, nil: throw .noBufferSpace
         }
     }
 
@@ -83,7 +106,9 @@ final class TargetConnection {
 extension TargetConnection: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         do {
-            guard try socket?.finishConnect() == true, let escrowKey, let socket = socket.take() else { return }
+            guard try socket?.finishConnect() == true, let escrowKey else { return }
+            try sendHeader()
+            guard let socket = socket.take() else { return }
             stopWaiting()
             done(.connected(socket, escrowKey))
         } catch {

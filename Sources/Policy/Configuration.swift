@@ -20,10 +20,23 @@ public struct Configuration: Equatable, Sendable {
             limits.value("suspend", in: Limits.suspendRange, DurationText.self) { changed.limits.suspend = $0 }
             limits.value("memory", in: Limits.memoryRange, SizeText.self) { changed.limits.memory = $0 }
             limits.value("sessions", in: Limits.sessionsRange, CountText.self) { changed.limits.sessions = $0 }
+            limits.strangers(&changed.limits.strangers)
         }
         let mistakes = root.finish()
         guard mistakes.isEmpty else { throw ConfigurationError(mistakes: mistakes) }
         self = changed
+    }
+}
+
+extension SectionReader {
+    fileprivate mutating func strangers(_ limits: inout StrangerLimits) {
+        let counts = StrangerLimits.handshakesRange
+        value("handshakes", in: counts, CountText.self) { limits.handshakes = $0 }
+        value("handshakes-per-address", in: counts, CountText.self) { limits.handshakesPerAddress = $0 }
+        value("handshake-time", in: StrangerLimits.handshakeTimeRange, DurationText.self) { limits.handshakeTime = $0 }
+        value("handshake-bytes", in: StrangerLimits.handshakeBytesRange, SizeText.self) { limits.handshakeBytes = $0 }
+        value("opening", in: counts, CountText.self) { limits.opening = $0 }
+        value("opening-per-address", in: counts, CountText.self) { limits.openingPerAddress = $0 }
     }
 }
 

@@ -30,15 +30,18 @@ public final class ControlServer {
     private let pool: LoopPool
     private let agent: AgentHandlers?
     private let escrow: EscrowClient?
+    private let strangers: (() -> StrangerReport)?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
     private var retryTimer: TimerToken?
     /// How soon to try again to accept when descriptors have run out.
     private static let acceptRetry = Interval.milliseconds(100)
 
+    /// - Parameter strangers: of a gateway, what the status says beside sessions.
     public init(
         _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, escrow: EscrowClient? = nil,
-        connect agent: AgentHandlers?
+        connect agent: AgentHandlers?, strangers: (() -> StrangerReport)? = nil
     ) throws(Errno) {
+        self.strangers = strangers
         self.escrow = escrow
         listener = ControlListener(adopting: control)
         self.loop = loop
@@ -73,7 +76,7 @@ public final class ControlServer {
             }
             // The client's answer is the end of its connection, when this process has been killed.
             escrow.requestReplacement(socket)
-        case .status: answer(client) { $0.reports }
+        case .status: answer(client, strangers?()) { $0.reports }
         case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }
         case .drop(let name):
             answer(client) { table in
@@ -85,12 +88,13 @@ public final class ControlServer {
     }
 
     private func answer(
-        _ client: ControlClient, _ collect: @escaping @Sendable (SessionTable) -> [ProgramReport]
+        _ client: ControlClient, _ strangers: StrangerReport? = nil,
+        _ collect: @escaping @Sendable (SessionTable) -> [ProgramReport]
     ) {
         guard client.waitsForAnswer() else { return }
         let waiting = LoopBound(client, on: loop)
         pool.gather(collect) { reports, loop in
-            waiting.on(loop).say(Array(StatusJSON.encode(reports).utf8))
+            waiting.on(loop).say(Array(StatusJSON.encode(reports, strangers).utf8))
         }
     }
 }

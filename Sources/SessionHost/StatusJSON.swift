@@ -6,9 +6,11 @@ import SystemPackage
 
 /// The JSON of `usl status --json`, for the sessions of one process.
 public enum StatusJSON {
-    public static func encode(_ reports: [ProgramReport]) -> String {
+    /// - Parameter strangers: of a gateway, what those hold who have proven nothing.
+    public static func encode(_ reports: [ProgramReport], _ strangers: StrangerReport? = nil) -> String {
         let sessions = reports.sorted { $0.session.since < $1.session.since }.map(encode)
-        return "{\"sessions\":[" + sessions.joined(separator: ",") + "]}\n"
+        let gateway = strangers.map { [("gateway", encode($0))] } ?? []
+        return object([("sessions", "[" + sessions.joined(separator: ",") + "]")] + gateway) + "\n"
     }
 
     private static func encode(_ report: ProgramReport) -> String {
@@ -60,7 +62,7 @@ public enum StatusJSON {
         ])
     }
 
-    private static func object(_ fields: [(String, String)]) -> String {
+    static func object(_ fields: [(String, String)]) -> String {
         "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
     }
 

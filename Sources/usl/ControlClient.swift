@@ -7,8 +7,8 @@ enum ControlClient {
     /// How long one may take to answer; one that is stopped or hangs must not hide the others.
     private static let patience = Duration.seconds(2)
 
-    /// The sessions that it answers with; nil if there is no answer.
-    static func ask(_ request: ControlRequest, of entry: RuntimeDirectory.Entry) -> [JSONValue]? {
+    /// What it answers: an object with `sessions`; nil if there is no answer.
+    static func ask(_ request: ControlRequest, of entry: RuntimeDirectory.Entry) -> JSONValue? {
         let deadline = ContinuousClock.now + patience
         guard let connection = try? ControlConnection(path: entry.path), (try? connection.request(request)) != nil
         else { return nil }
@@ -21,7 +21,7 @@ enum ControlClient {
             guard let ready = try? retrying({ poll(&entry, 1, milliseconds) }), ready > 0,
                 let count = try? retrying({ read(connection.descriptor.number, &chunk, chunk.count) })
             else { return nil }
-            if count == 0 { return JSONValue(text)?["sessions"]?.elements }
+            if count == 0 { return JSONValue(text) }
             text += chunk[..<count]
         }
     }

@@ -19,7 +19,9 @@ struct DropCommand: ParsableCommand {
 
     func run() throws {
         let ends = try SessionFinder().detail(of: id)
-        let dropped = ends.filter { ControlClient.ask(.drop($0.name), of: $0.entry)?.isEmpty == false }
+        let dropped = ends.filter {
+            ControlClient.ask(.drop($0.name), of: $0.entry)?["sessions"]?.elements.isEmpty == false
+        }
         guard let first = dropped.first else { throw SessionFinder.Failure.ended(id) }
         print("dropped \(first.hex)")
     }

@@ -33,6 +33,9 @@ struct GatewayCommand: ParsableCommand {
     @Option(parsing: .upToNextOption, help: ArgumentHelp("Where to connect for agents.", valueName: "target"))
     var allow: [String] = []
 
+    @Flag(help: "Tell servers the client's address, by a PROXY protocol header (version 2). They must expect one.")
+    var sendProxy = false
+
     @OptionGroup var links: LinkOptions
 
     @Option(help: ArgumentHelp("What links may be carried by; mptcp takes tcp as well.", valueName: "tcp|mptcp"))
@@ -72,6 +75,7 @@ struct GatewayCommand: ParsableCommand {
             listen: try listen.flatMap { try $0.resolvedForLinks(plain: links.plain) },
             allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }))
         options.allowsPlain = links.plain
+        options.sendsProxyHeader = sendProxy
         options.limits = try links.limits()
         options.stateDirectory = state
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }

@@ -57,7 +57,7 @@ enum ReplacementRequest {
         // It answers when the new worker serves.
         while ContinuousClock.now < deadline {
             if ProcessFiles.isSameProgram(entry.process, arguments),
-                let sessions = ControlClient.ask(.status, of: entry)
+                let sessions = ControlClient.ask(.status, of: entry)?["sessions"]?.elements
             {
                 let count = sessions.count == 1 ? "1 session" : "\(sessions.count) sessions"
                 print("\(role.rawValue) \(entry.process) goes on as this binary, with \(count)")

@@ -28,21 +28,34 @@ struct SessionFinder {
         }
     }
 
-    let all: [End]
+    /// What a gateway says beside its sessions.
+    struct Gateway {
+        let process: Int32
+        let value: JSONValue
+    }
 
-    init(_ all: [End]) { self.all = all }
+    let all: [End]
+    let gateways: [Gateway]
+
+    init(_ all: [End]) {
+        self.all = all
+        gateways = []
+    }
 
     /// Asks everybody. Who does not answer is named on standard error and left out.
     init() throws {
         var all: [End] = []
+        var gateways: [Gateway] = []
         for entry in try RuntimeDirectory(environment: variable).entries() {
-            guard let sessions = ControlClient.ask(.status, of: entry) else {
+            guard let answer = ControlClient.ask(.status, of: entry) else {
                 Diagnostics.report("\(entry.role.rawValue) \(entry.process) does not answer")
                 continue
             }
-            all += sessions.compactMap { End(entry: entry, value: $0) }
+            all += (answer["sessions"]?.elements ?? []).compactMap { End(entry: entry, value: $0) }
+            if let value = answer["gateway"] { gateways.append(Gateway(process: entry.process, value: value)) }
         }
         self.all = all
+        self.gateways = gateways
     }
 
     /// The ends, here, of the one session whose identifier begins like this.

@@ -49,17 +49,25 @@ struct StatusCommand: ParsableCommand {
 
     /// What is to be printed, each line ended.
     private func text() throws -> String {
-        let sessions: [JSONValue]
+        let finder = try SessionFinder()
         if let id {
-            sessions = try SessionFinder().detail(of: id).map { session in
-                ControlClient.ask(.session(session.name), of: session.entry)?.first ?? session.value
+            let sessions = try finder.detail(of: id).map { session in
+                ControlClient.ask(.session(session.name), of: session.entry)?["sessions"]?.elements.first
+                    ?? session.value
             }
-        } else {
-            sessions = try SessionFinder().all.map(\.value)
+            if json { return JSONValue.object([.init(name: "sessions", value: .array(sessions))]).text + "\n" }
+            return sessions.map { SessionDetail($0).text }.joined(separator: "\n")
         }
-        if json { return JSONValue.object([.init(name: "sessions", value: .array(sessions))]).text + "\n" }
-        if id != nil { return sessions.map { SessionDetail($0).text }.joined(separator: "\n") }
-        return sessions.isEmpty ? "" : SessionTable(sessions).text + "\n"
+        let sessions = finder.all.map(\.value)
+        let strangers = finder.gateways.map { StrangerStatus(process: $0.process, $0.value) }
+        if json {
+            let gateways = JSONValue.array(strangers.map(\.json))
+            return JSONValue.object([
+                .init(name: "sessions", value: .array(sessions)), .init(name: "gateways", value: gateways),
+            ]).text + "\n"
+        }
+        return (sessions.isEmpty ? "" : SessionTable(sessions).text + "\n")
+            + strangers.compactMap(\.line).map { $0 + "\n" }.joined()
     }
 
     /// Waits until it is time to ask again; false once nobody reads any more.

@@ -53,8 +53,25 @@ struct AllowListTests {
         #expect(found == (try connected.map(address)))
     }
 
+    @Test(
+        "a refusal names what was refused, and the nearest rule",
+        arguments: [
+            ("10.0.0.1:90", "10.0.0.1:80-85"), ("10.0.0.1:10", "10.0.0.1:22"), ("192.0.2.1:5432", "10.0.0.0/8:5432"),
+            ("192.0.2.1:9", "10.0.0.1:80-85"), ("127.0.0.1:23", "localhost:22"), ("[2001:db8::1]:22", "10.0.0.1:22"),
+        ])
+    func refusals(asked: String, nearest: String) throws {
+        let rules = ["10.0.0.1:80-85", "10.0.0.1:22", "10.0.0.0/8:5432", "localhost:22"]
+        let list = AllowList(try rules.flatMap { try AllowedTarget.parse($0) })
+        #expect(
+            list.refusal(of: try address(asked))
+                == "the gateway does not allow \(asked); the nearest rule is --allow \(nearest)")
+    }
+
     @Test("an empty list allows nothing")
     func empty() throws {
+        #expect(
+            AllowList([]).refusal(of: try address("10.0.0.1:80"))
+                == "the gateway does not allow 10.0.0.1:80; it allows nothing")
         #expect(AllowList([]).isEmpty)
         #expect(AllowList([]).address(for: try address("127.0.0.1:80")) { [Self.own] } == nil)
     }

@@ -206,26 +206,6 @@ struct FrontDoorTests {
         #expect(gateway.ask(\.liveSessions) == 1)
     }
 
-    @Test("silent connections of one address are bounded, and sessions live on beside them")
-    func flood() throws {
-        let (gateway, session, first) = try openSession()
-        let silent = try (0..<FrontDoor.maximumGreetingsPerAddress).map { _ in try HandMadeOpener(gateway.address) }
-        // All are accepted once the front door has answered this.
-        let last = try #require(silent.last)
-        last.say(Wire.preface)
-        #expect(try last.receive() == Wire.preface)
-        let surplus = try HandMadeOpener(gateway.address)
-        #expect(try surplus.receive() == nil)
-        expectAlive(first)
-        // One goes, one may come.
-        last.say([0xff] + [UInt8](repeating: 0, count: 23))
-        while try last.receive() != nil {}
-        let second = try HandMadeOpener(gateway.address)
-        second.say(try session.attach(link: 1, epoch: 1))
-        #expect(try second.hear()?.header.type == .attached)
-        _ = silent.count
-    }
-
     // MARK: -
 
     /// A session with its link 0.

@@ -2,6 +2,7 @@ import CLinux
 import Engine
 import Kernel
 import Logging
+import Policy
 import SessionHost
 import SessionProtocol
 import SystemPackage
@@ -21,7 +22,7 @@ final class GatewayUnderTest {
     /// Stands for the keeper, which reads nothing here.
     private let keeper: Descriptor
 
-    init(allow: String? = nil) throws {
+    init(allow: String? = nil, strangers: StrangerLimits = StrangerLimits(), sendsProxyHeader: Bool = false) throws {
         server = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
         serverAddress = try server.localAddress()
         let listener = Listener(try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)))
@@ -32,6 +33,8 @@ final class GatewayUnderTest {
         var options = GatewayOptions(
             listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)))
         options.stateDirectory = "/nonexistent"
+        options.limits.strangers = strangers
+        options.sendsProxyHeader = sendsProxyHeader
         let made = Made()
         let limits = ArenaLimits(capacity: 64 << 20)
         thread = try EventLoop.start(name: "gateway", arena: limits) { [options] loop in

@@ -17,8 +17,10 @@ final class HandMadeOpener {
     private var input: [UInt8] = []
     private var cursor = 0
 
-    init(_ address: SocketAddress) throws {
-        socket = try TCPSocket.dial(address, profile: .local)
+    /// - Parameter source: where to come from.
+    init(_ address: SocketAddress, from source: String = "127.0.0.1") throws {
+        let host = try #require(SocketAddress.Host(numeric: source))
+        socket = try TCPSocket.dial(address, from: .address(host), profile: .local)
         try wait(POLLOUT)
         guard try socket.finishConnect() else { throw Errno.timedOut }
     }
@@ -55,6 +57,18 @@ final class HandMadeOpener {
             case .endOfStream, .failed: return nil
             }
         }
+    }
+
+    func localAddress() throws -> SocketAddress { try socket.localAddress() }
+
+    /// Whether the connection has ended; waits for that up to a limit.
+    func hasEnded(within milliseconds: Int32) throws -> Bool {
+        let end = ContinuousClock.now + .milliseconds(Int(milliseconds))
+        while ContinuousClock.now < end {
+            var entry = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
+            if try retrying({ poll(&entry, 1, 50) }) == 1, try receive() == nil { return true }
+        }
+        return false
     }
 
     private func wait(_ events: Int32) throws {

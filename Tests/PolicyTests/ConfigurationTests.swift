@@ -50,6 +50,29 @@ struct ConfigurationTests {
         #expect(mistakes("\"\\u001b[2J\" = 1") == ["usl.toml:1: unknown key '?[2J'"])
     }
 
+    @Test("what strangers may do is a matter of configuration")
+    func strangers() throws {
+        let limits = try configuration(
+            """
+            [limits]
+            handshakes = 1
+            handshakes-per-address = 2
+            handshake-time = "3s"
+            handshake-bytes = "4KiB"
+            opening = 5
+            opening-per-address = 6
+            """
+        ).limits.strangers
+        #expect(limits.handshakes == 1 && limits.handshakesPerAddress == 2 && limits.handshakeTime == .seconds(3))
+        #expect(limits.handshakeBytes == 4096 && limits.opening == 5 && limits.openingPerAddress == 6)
+        #expect(
+            mistakes("[limits]\nhandshakes = 0\nhandshake-time = \"2m\"\nhandshake-bytes = \"17KiB\"") == [
+                "usl.toml:2: 'limits.handshakes' must be between 1 and 1000000",
+                "usl.toml:3: 'limits.handshake-time' must be between 100ms and 1m",
+                "usl.toml:4: 'limits.handshake-bytes' must be between 512B and 16KiB",
+            ])
+    }
+
     @Test("with a mistake, nothing of a file applies")
     func halves() throws {
         var configuration = try configuration("[limits]\nsessions = 7")
@@ -108,6 +131,10 @@ struct ConfigurationTests {
         #expect(configuration == Configuration())
         let limits = try TOMLParser.parse(Array(uncommented.utf8))["limits"]
         guard case .table(let table)? = limits?.content else { Issue.record("no [limits]"); return }
-        #expect(table.entries.map(\.key.name) == ["suspend", "memory", "sessions"])
+        #expect(
+            table.entries.map(\.key.name) == [
+                "suspend", "memory", "sessions", "handshakes", "handshakes-per-address", "handshake-time",
+                "handshake-bytes", "opening", "opening-per-address",
+            ])
     }
 }
