@@ -8,25 +8,32 @@ import Transport
 
 /// Where applications bring their legs: loopback listeners, and who is expected at which.
 ///
-/// A leg is known by the address that it comes from. Two connections from one bound port to two destinations come from
+/// A leg is known by the address that it comes from, and by being the application's own socket (`LegOwner`). Two connections from one bound port to two destinations come from
 /// the same address, so each needs a listener of its own.
 final class LegDesk {
     fileprivate final class Desk: EventHandler, TimerHandler {
         /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
         private static let acceptRetry = Interval.milliseconds(100)
 
+        struct Expectation {
+            let leg: ExpectedLeg
+            let arrived: (consuming Leg) -> Void
+        }
+
         let listener: LegListener
+        private let owner: LegOwner
         let family: Int32
         /// The listener's copy in escrow.
         let key: EscrowKey
         private let loop: EventLoop
         private var registration: Registration?
         /// Sources in use here; the value waits for its leg, and is nil once that has come.
-        var expected: [SocketAddress: ((consuming Leg) -> Void)?] = [:]
+        var expected: [SocketAddress: Expectation?] = [:]
         private var retryTimer: TimerToken?
 
         init(_ listener: consuming LegListener, key: EscrowKey, on loop: EventLoop) throws(Errno) {
             family = listener.address.family
+            owner = LegOwner()
             self.listener = listener
             self.key = key
             self.loop = loop
@@ -52,9 +59,11 @@ final class LegDesk {
             do throws(Errno) {
                 // A leg that nobody expects, say of a port scan, is closed, which resets it.
                 while let leg = try listener.accept() {
-                    guard let arrived = expected[leg.application] ?? nil else { continue }
+                    guard let expectation = expected[leg.application] ?? nil else { continue }
+                    // Neither may somebody else's who has come first; the right one can connect once this is closed.
+                    guard owner.isRight(leg, at: listener.address, for: expectation.leg) else { continue }
                     expected[leg.application] = .some(nil)
-                    arrived(leg)
+                    expectation.arrived(leg)
                 }
             } catch {
                 if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + Desk.acceptRetry) }
@@ -113,7 +122,7 @@ final class LegDesk {
         } else {
             desk = try addDesk(family: leg.family)
         }
-        desk.expected[leg.source] = arrived
+        desk.expected[leg.source] = Desk.Expectation(leg: leg, arrived: arrived)
         return Ticket(desk, leg.source)
     }
 
@@ -150,7 +159,7 @@ final class LegDesk {
         let places = desks.filter { $0.family == leg.family && $0.expected[leg.source] == nil }
         if places.isEmpty { return [try expect(leg, arrived: arrived)] }
         return places.map { desk in
-            desk.expected[leg.source] = arrived
+            desk.expected[leg.source] = Desk.Expectation(leg: leg, arrived: arrived)
             return Ticket(desk, leg.source)
         }
     }

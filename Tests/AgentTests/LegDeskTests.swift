@@ -23,7 +23,9 @@ struct LegDeskTests {
                 }, release: { _ in escrowed -= 1 }))
         let application = try boundSocket()
         var arrived: [SocketAddress] = []
-        let ticket = try desk.expect(expectation(try application.localAddress())) { arrived.append($0.application) }
+        let ticket = try desk.expect(expectation(try application.localAddress(), try cookie(of: application))) {
+            arrived.append($0.application)
+        }
         #expect(ticket.address.isLoopback && escrowed == 1)
 
         let stranger = try TestPeer(dialling: ticket.address)
@@ -62,15 +64,73 @@ struct LegDeskTests {
         #expect(escrowed == 1)
     }
 
-    private func boundSocket() throws -> TCPSocket {
+    private func boundSocket(reusing: Bool = false) throws -> TCPSocket {
         let socket = try TCPSocket(family: AF_INET)
+        if reusing { try SocketOption.set(SOL_SOCKET, SO_REUSEADDR, of: socket.number, to: Int32(1)) }
         let any = SocketAddress(host: .v4(0x7f00_0001), port: 0)
         try check(any.withSockaddr { usl_bind(socket.number, $0, $1) })
         return socket
     }
 
-    private func expectation(_ source: SocketAddress) -> ExpectedLeg {
+    /// Another user binds to the address of an application that lets addresses be used again, and connects first.
+    @Test("somebody else's connection from the right address is reset, and the application's is taken")
+    func intruder() throws {
+        let loop = try makeLoop()
+        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        let application = try boundSocket(reusing: true)
+        let source = try application.localAddress()
+        var arrived: [SocketAddress] = []
+        let ticket = try desk.expect(expectation(source, try cookie(of: application))) {
+            arrived.append($0.application)
+        }
+        let script = """
+            import os, socket
+            if os.geteuid() == 0: os.setuid(65534)
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(('127.0.0.1', \(source.port)))
+            s.connect(('127.0.0.1', \(ticket.address.port)))
+            try: s.sendall(b'mine now'); s.recv(1); raise SystemExit('taken')
+            except ConnectionResetError: pass
+            """
+        let intruder = try ChildProcess.spawn(["/usr/bin/python3", "-c", script])
+        var status: Termination?
+        try turn(loop) {
+            status = try? intruder.wait(milliseconds: 0)
+            return status != nil
+        }
+        #expect(status == .exited(0) && arrived.isEmpty)
+        try application.connect(to: ticket.address)
+        try turn(loop) { !arrived.isEmpty }
+        #expect(arrived == [source])
+    }
+
+    /// A program that has gone by the time its leg is looked at has still been the right one.
+    @Test("an application that has closed its socket at once is known")
+    func closedAtOnce() throws {
+        let loop = try makeLoop()
+        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        var arrived: [SocketAddress] = []
+        let source: SocketAddress
+        let ticket: LegDesk.Ticket
+        do {
+            let application = try boundSocket()
+            source = try application.localAddress()
+            ticket = try desk.expect(expectation(source, try cookie(of: application))) {
+                arrived.append($0.application)
+            }
+            try application.connect(to: ticket.address)
+        }
+        try turn(loop) { !arrived.isEmpty }
+        #expect(arrived == [source])
+    }
+
+    private func cookie(of socket: borrowing TCPSocket) throws -> UInt64 {
+        try SocketOption.read(SOL_SOCKET, SO_COOKIE, of: socket.number, initial: UInt64(0))
+    }
+
+    private func expectation(_ source: SocketAddress, _ cookie: UInt64 = 1) -> ExpectedLeg {
         ExpectedLeg(
-            source: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: 1)
+            source: source, destination: SocketAddress(host: .v4(0xc000_0201), port: 80), cookie: cookie)
     }
 }

@@ -48,8 +48,10 @@
 #include <unistd.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 
 // Socket options that Debian 12's headers lack (include/uapi/linux/tcp.h, asm-generic/socket.h).

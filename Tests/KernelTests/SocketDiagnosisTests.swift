@@ -1,0 +1,43 @@
+import CLinux
+import Kernel
+import SystemPackage
+import Testing
+
+@Suite("Socket diagnosis")
+struct SocketDiagnosisTests {
+    @Test("a socket is found by its addresses, with its cookie and its owner", arguments: [AF_INET, AF_INET6])
+    func found(family: Int32) throws {
+        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
+        let listener = try bound(.loopback(like: host, port: 0))
+        let here = try address(of: listener.number)
+        try check(listen(listener.number, 1))
+        let client = try bound(.loopback(like: host, port: 0))
+        let number = client.number
+        let there = try address(of: number)
+        try check(here.withSockaddr { usl_connect(number, $0, $1) })
+        let diagnosis = try SocketDiagnosis()
+        let found = try #require(try diagnosis.socket(local: there, remote: here))
+        #expect(found.cookie == (try cookie(of: number)) && found.user == geteuid() && found.hasOwner)
+        let other = try diagnosis.socket(local: here, remote: there)
+        #expect(other != nil && other != found)
+        #expect(try diagnosis.socket(local: there.with(port: there.port ^ 1), remote: here) == nil)
+    }
+
+    private func bound(_ address: SocketAddress) throws -> Descriptor {
+        let socket = Descriptor(owning: try check(socket(address.family, Int32(SOCK_STREAM.rawValue), 0)))
+        let number = socket.number
+        try check(address.withSockaddr { usl_bind(number, $0, $1) })
+        return socket
+    }
+
+    private func address(of number: Int32) throws -> SocketAddress {
+        try #require(try SocketAddress.reading { usl_getsockname(number, $0, $1) }.address)
+    }
+
+    private func cookie(of number: Int32) throws -> UInt64 {
+        var value: UInt64 = 0
+        var length = socklen_t(MemoryLayout<UInt64>.size)
+        try check(getsockopt(number, SOL_SOCKET, SO_COOKIE, &value, &length))
+        return value
+    }
+}
