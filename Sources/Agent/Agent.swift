@@ -15,6 +15,7 @@ final class Agent {
     let pool: LoopPool
     let escrow: EscrowClient
     let desk: LegDesk
+    let legOwner = LegOwner()
     let network: NetworkNamespace?
     /// Nil where the kernel does not tell of changes; links are then found broken by their silence.
     let watch: NetworkWatch?
@@ -49,7 +50,7 @@ final class Agent {
         }
         admission = Admission(options.limits, pool: pool)
         desk = LegDesk(
-            on: loop, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
+            on: loop, owner: legOwner, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
     }
 
     // MARK: - Which way

@@ -200,7 +200,7 @@ final class ConnectRequest {
         stage = .awaitingLeg
         schedule(.leg, after: ConnectRequest.legLimit)
         if let held {
-            return held.release(to: expected.source) { [self] leg, key in
+            return held.release(expected) { [self] leg, key in
                 arrived(leg, key)
             } failed: { [self] in
                 fail($0)

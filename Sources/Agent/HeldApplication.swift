@@ -12,6 +12,7 @@ final class HeldApplication {
     let address: SocketAddress
     private let loop: EventLoop
     private let escrow: EscrowClient
+    private let owner: LegOwner
     private var held: HeldAddress?
     /// The address's copy in escrow.
     private var key: EscrowKey?
@@ -21,6 +22,7 @@ final class HeldApplication {
     private var registration: Registration?
     /// The socket of a simultaneous open, which is put into escrow before it can become the leg.
     private var opener: (number: Int32, key: EscrowKey)?
+    private var expected: ExpectedLeg?
     private var arrived: ((consuming Leg, EscrowKey?) -> Void)?
     private var failed: ((Errno) -> Void)?
 
@@ -31,7 +33,7 @@ final class HeldApplication {
         let held = try HeldAddress(family: family)
         address = held.address
         self.held = consume held
-        (loop, escrow) = (agent.loop, agent.escrow)
+        (loop, escrow, owner) = (agent.loop, agent.escrow, agent.legOwner)
     }
 
     /// Goes on where a predecessor has left an application waiting.
@@ -40,7 +42,7 @@ final class HeldApplication {
         address = held.address
         self.held = consume held
         self.key = key
-        (loop, escrow) = (agent.loop, agent.escrow)
+        (loop, escrow, owner) = (agent.loop, agent.escrow, agent.legOwner)
     }
 
     /// Puts the address into escrow, and calls `then` when it is there.
@@ -55,15 +57,15 @@ final class HeldApplication {
     /// Lets the application through.
     ///
     /// - Parameters:
-    ///   - source: where it comes from.
+    ///   - expected: its leg.
     ///   - arrived: called with the leg, and its key if it is in escrow already. This is over then.
     func release(
-        to source: SocketAddress, arrived: @escaping (consuming Leg, EscrowKey?) -> Void,
+        _ expected: ExpectedLeg, arrived: @escaping (consuming Leg, EscrowKey?) -> Void,
         failed: @escaping (Errno) -> Void
     ) {
-        (self.arrived, self.failed) = (arrived, failed)
+        (self.expected, self.arrived, self.failed) = (expected, arrived, failed)
         attempt { () throws(Errno) in
-            let opener = try held?.release(to: source)
+            let opener = try held?.release(to: expected.source)
             if let descriptor = held?.releaseDescriptor { registration = try loop.register(descriptor, self) }
             guard let opener else { return takeLeg() }
             hold(.leg, opener) { [self] key in
@@ -104,14 +106,20 @@ final class HeldApplication {
 
     private func takeLeg() {
         attempt { () throws(Errno) in
-            guard let leg = try held?.takeLeg(), let arrived else { return }
-            var key: EscrowKey?
-            if let opener, opener.number == leg.descriptor.number {
-                key = opener.key
-                self.opener = nil
+            while let leg = try held?.takeLeg(), let arrived, let expected {
+                var key: EscrowKey?
+                if let opener, opener.number == leg.descriptor.number {
+                    key = opener.key
+                    self.opener = nil
+                }
+                // Somebody else's is closed, which resets it.
+                guard owner.isRight(leg, at: address, for: expected) else {
+                    if let key { escrow.release(key) }
+                    continue
+                }
+                end()
+                return arrived(leg, key)
             }
-            end()
-            arrived(leg, key)
         }
     }
 

@@ -8,8 +8,8 @@ import Transport
 
 /// Where applications bring their legs: loopback listeners, and who is expected at which.
 ///
-/// A leg is known by the address that it comes from, and by being the application's own socket (`LegOwner`). Two connections from one bound port to two destinations come from
-/// the same address, so each needs a listener of its own.
+/// A leg is known by the address that it comes from, and by being the application's own socket (`LegOwner`). Two connections
+/// from one bound port to two destinations come from the same address, so each needs a listener of its own.
 final class LegDesk {
     fileprivate final class Desk: EventHandler, TimerHandler {
         /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
@@ -31,9 +31,9 @@ final class LegDesk {
         var expected: [SocketAddress: Expectation?] = [:]
         private var retryTimer: TimerToken?
 
-        init(_ listener: consuming LegListener, key: EscrowKey, on loop: EventLoop) throws(Errno) {
+        init(_ listener: consuming LegListener, key: EscrowKey, owner: LegOwner, on loop: EventLoop) throws(Errno) {
             family = listener.address.family
-            owner = LegOwner()
+            self.owner = owner
             self.listener = listener
             self.key = key
             self.loop = loop
@@ -101,6 +101,7 @@ final class LegDesk {
 
     private var refusals: [Refusal] = []
     private let loop: EventLoop
+    private let owner: LegOwner
     private let escrow: Escrow
     private var desks: [Desk] = []
 
@@ -110,8 +111,9 @@ final class LegDesk {
         let release: (EscrowKey) -> Void
     }
 
-    init(on loop: EventLoop, escrow: Escrow) {
+    init(on loop: EventLoop, owner: LegOwner, escrow: Escrow) {
         self.loop = loop
+        self.owner = owner
         self.escrow = escrow
     }
 
@@ -140,7 +142,7 @@ final class LegDesk {
     /// Takes a predecessor's listener over.
     func adopt(_ listener: consuming Descriptor, _ key: EscrowKey) {
         guard let listener = try? LegListener(adopting: listener),
-            let desk = try? Desk(listener, key: key, on: loop)
+            let desk = try? Desk(listener, key: key, owner: owner, on: loop)
         else { return escrow.release(key) }
         desks.append(desk)
     }
@@ -180,7 +182,7 @@ final class LegDesk {
         let listener = try LegListener(family: family)
         let key = escrow.hold(listener.descriptor.number)
         do throws(Errno) {
-            let desk = try Desk(listener, key: key, on: loop)
+            let desk = try Desk(listener, key: key, owner: owner, on: loop)
             desks.append(desk)
             return desk
         } catch {

@@ -6,14 +6,14 @@ import Kernel
 /// Its address alone does not say so. A program that has set `SO_REUSEADDR` before it connects lets every other socket with that
 /// option bind to the same address, whichever user has it (in the kernel, inet_bind_conflict), and the first of the two to
 /// connect is there first. So the kernel is asked which socket is at the other end.
-struct LegOwner: ~Copyable {
+final class LegOwner {
     /// nil where the kernel cannot be asked: then the address has to do.
     private let diagnosis: SocketDiagnosis?
 
     init() { diagnosis = try? SocketDiagnosis() }
 
     /// - Parameter listener: where the leg has arrived.
-    borrowing func isRight(_ leg: borrowing Leg, at listener: SocketAddress, for expected: ExpectedLeg) -> Bool {
+    func isRight(_ leg: borrowing Leg, at listener: SocketAddress, for expected: ExpectedLeg) -> Bool {
         guard diagnosis != nil else { return true }
         do {
             // One that is gone already, with a reset, has left nothing that could be trusted.

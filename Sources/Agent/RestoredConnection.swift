@@ -78,7 +78,7 @@ final class RestoredConnection {
         guard let expected else { return held.end() }
         self.held = held
         awaitLeg(expected, at: held.address)
-        held.release(to: expected.source) { [self] leg, key in
+        held.release(expected) { [self] leg, key in
             arrived(leg, key)
         } failed: { [self] _ in
             stopWaiting()

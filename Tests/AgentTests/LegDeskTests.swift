@@ -16,7 +16,7 @@ struct LegDeskTests {
         let loop = try makeLoop()
         var escrowed = 0
         let desk = LegDesk(
-            on: loop,
+            on: loop, owner: LegOwner(),
             escrow: .init(
                 hold: { _ in
                     escrowed += 1; return EscrowKey(1)
@@ -45,7 +45,7 @@ struct LegDeskTests {
         let loop = try makeLoop()
         var escrowed = 0
         let desk = LegDesk(
-            on: loop,
+            on: loop, owner: LegOwner(),
             escrow: .init(
                 hold: { _ in
                     escrowed += 1; return EscrowKey(1)
@@ -76,7 +76,7 @@ struct LegDeskTests {
     @Test("somebody else's connection from the right address is reset, and the application's is taken")
     func intruder() throws {
         let loop = try makeLoop()
-        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        let desk = LegDesk(on: loop, owner: LegOwner(), escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
         let application = try boundSocket(reusing: true)
         let source = try application.localAddress()
         var arrived: [SocketAddress] = []
@@ -109,7 +109,7 @@ struct LegDeskTests {
     @Test("an application that has closed its socket at once is known")
     func closedAtOnce() throws {
         let loop = try makeLoop()
-        let desk = LegDesk(on: loop, escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        let desk = LegDesk(on: loop, owner: LegOwner(), escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
         var arrived: [SocketAddress] = []
         let source: SocketAddress
         let ticket: LegDesk.Ticket
