@@ -53,6 +53,8 @@ let package = Package(
 
         .target(
             name: "Transport", dependencies: ["Kernel", "COpenSSL", "SessionProtocol"], swiftSettings: strict),
+        // Whose keys are whose: this end's identity, the gateways that a user knows, the clients that a gateway serves.
+        .target(name: "Trust", dependencies: ["Kernel", "Transport"], swiftSettings: strict),
         .target(
             name: "Engine",
             dependencies: [
@@ -89,7 +91,7 @@ let package = Package(
         .executableTarget(
             name: "usl",
             dependencies: [
-                "Agent", "Gateway", "NetworkLab", "Policy", "SessionHost",
+                "Agent", "Gateway", "NetworkLab", "Policy", "SessionHost", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -121,6 +123,7 @@ let package = Package(
         .testTarget(name: "RendezvousTests", dependencies: ["Rendezvous"]),
         .testTarget(name: "PolicyTests", dependencies: ["Policy", "Kernel"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport"]),
+        .testTarget(name: "TrustTests", dependencies: ["Trust"]),
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),
         .testTarget(name: "InterceptionTests", dependencies: ["Interception"]),

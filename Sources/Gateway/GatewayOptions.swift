@@ -12,11 +12,12 @@ public struct GatewayOptions: Sendable {
     /// Whether servers are told who asks, by a header of the PROXY protocol in front of the session's bytes.
     public var sendsProxyHeader = false
     public var limits = Limits()
-    /// The directory of what outlives the gateway; nil: `/var/lib/usl` for root, else `usl` in the user's state directory.
-    public var stateDirectory: String?
+    /// Where what outlives the gateway is kept.
+    public var state: StateDirectory
 
-    public init(listen: [SocketAddress], allow: AllowList) {
+    public init(listen: [SocketAddress], allow: AllowList, state: StateDirectory) {
         self.listen = listen
         self.allow = allow
+        self.state = state
     }
 }

@@ -60,7 +60,7 @@ public final class GatewayProcess {
         let ledger = try SessionLedger(&estate, escrow: escrow)
         pool.escrowArenas(in: escrow, adopting: &estate)
         let door = try FrontDoor(
-            options, instance: InstanceNumber.load(from: options.stateDirectory ?? StateDirectory.path, logger),
+            options, instance: InstanceNumber.load(from: options.state, logger),
             listeners: estate.takeListeners(), escrow: escrow, pool: pool, ledger: ledger,
             logger: logger)
         self.door = door

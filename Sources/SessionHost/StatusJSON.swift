@@ -23,8 +23,8 @@ public enum StatusJSON {
             ("destination", JSONText.quoted(session.destination.description)),
             ("state", JSONText.quoted(session.state.rawValue)),
             ("reason", session.reason.map(JSONText.quoted) ?? "null"),
-            ("since", JSONText.quoted(timestamp(session.since))),
-            ("expires", session.expires.map { JSONText.quoted(timestamp($0)) } ?? "null"),
+            ("since", JSONText.quoted(Timestamp.text(seconds: session.since))),
+            ("expires", session.expires.map { JSONText.quoted(Timestamp.text(seconds: $0)) } ?? "null"),
             ("suspend_limit", "\(session.suspendLimit.seconds)"),
             ("bytes", object([("sent", "\(session.sent)"), ("received", "\(session.received)")])),
             ("replay", object([("bytes", "\(session.replayBytes)"), ("limit", "\(session.replayLimit)")])),
@@ -38,7 +38,10 @@ public enum StatusJSON {
     private static func encode(_ recent: SessionReport.RecentEvent) -> String {
         let (name, failure, after) = recent.event.parts
         var fields = [
-            ("at", JSONText.quoted(timestamp(Int(recent.at / 1000), milliseconds: Int(recent.at % 1000)))),
+            (
+                "at",
+                JSONText.quoted(Timestamp.text(seconds: Int(recent.at / 1000), milliseconds: Int(recent.at % 1000)))
+            ),
             ("event", JSONText.quoted(name)), ("count", "\(recent.count)"),
         ]
         if let failure {
@@ -71,20 +74,6 @@ public enum StatusJSON {
         let micros = interval.nanoseconds / 1_000
         let fraction = String(micros % 1_000)
         return "\(micros / 1_000)." + String(repeating: "0", count: 3 - fraction.utf8.count) + fraction
-    }
-
-    /// ISO 8601 in UTC.
-    private static func timestamp(_ seconds: Int, milliseconds: Int? = nil) -> String {
-        var time = time_t(seconds)
-        var parts = tm()
-        gmtime_r(&time, &parts)
-        func padded(_ number: Int32, _ width: Int) -> String {
-            let digits = String(number)
-            return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
-        }
-        return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2)
-            + "T" + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2)
-            + (milliseconds.map { "." + padded(Int32($0), 3) } ?? "") + "Z"
     }
 }
 

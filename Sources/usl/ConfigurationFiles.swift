@@ -1,4 +1,3 @@
-import CLinux
 import Kernel
 import Policy
 import SystemPackage
@@ -34,17 +33,7 @@ enum ConfigurationFiles {
 
     private static func read(_ path: String, mayBeMissing: Bool) throws -> [UInt8]? {
         do throws(Errno) {
-            // A pipe that is given by name (`--policy <(…)`) is read like a file.
-            let file = Descriptor(owning: try check(usl_open(path, O_RDONLY | O_CLOEXEC, 0)))
-            var text: [UInt8] = []
-            var chunk = [UInt8](repeating: 0, count: 1 << 16)
-            // The parser refuses what is longer; nobody has to read it to its end.
-            while text.count <= TOMLParser.maximumSize {
-                let count = try retrying { CLinux.read(file.number, &chunk, chunk.count) }
-                if count == 0 { break }
-                text += chunk[..<count]
-            }
-            return text
+            return try FileContent.read(path, limit: TOMLParser.maximumSize)
         } catch  where mayBeMissing && (error == .noSuchFileOrDirectory || error == .notDirectory) {
             return nil
         } catch {

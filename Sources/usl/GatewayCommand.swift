@@ -41,8 +41,7 @@ struct GatewayCommand: ParsableCommand {
     @Option(help: ArgumentHelp("What links may be carried by; mptcp takes tcp as well.", valueName: "tcp|mptcp"))
     var transport = LinkTransport.tcp
 
-    @Option(help: ArgumentHelp("The directory for what outlives the gateway.", valueName: "directory"))
-    var state: String?
+    @OptionGroup var state: StateOptions
 
     @Flag(
         help: """
@@ -73,11 +72,10 @@ struct GatewayCommand: ParsableCommand {
     func run() throws {
         var options = GatewayOptions(
             listen: try listen.flatMap { try $0.resolvedForLinks(plain: links.plain) },
-            allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }))
+            allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }), state: state.directory)
         options.allowsPlain = links.plain
         options.sendsProxyHeader = sendProxy
         options.limits = try links.limits()
-        options.stateDirectory = state
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }
         try WorkerKeeper.run(
             openControl: { try ControlSocket(of: .gateway) },

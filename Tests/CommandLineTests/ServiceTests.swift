@@ -103,7 +103,9 @@ struct ServiceTests {
         #expect(run.status == .exited(125) && run.errors.contains("libusl.so"))
     }
 
-    @Test("every subcommand explains itself", arguments: ["run", "gateway", "forward", "status", "doctor", "demo"])
+    @Test(
+        "every subcommand explains itself",
+        arguments: ["run", "gateway", "forward", "status", "doctor", "demo", "identity", "trust"])
     func help(subcommand: String) throws {
         let outcome = try installation.run([installation.usl, subcommand, "--help"])
         #expect(outcome.status == .success && outcome.errors.isEmpty)

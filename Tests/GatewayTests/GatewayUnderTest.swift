@@ -31,8 +31,8 @@ final class GatewayUnderTest {
         let channel = Handoff(EscrowChannel(owning: try pair.first.duplicate()))
         keeper = pair.keepSecond()
         var options = GatewayOptions(
-            listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)))
-        options.stateDirectory = "/nonexistent"
+            listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)),
+            state: StateDirectory(path: "/nonexistent"))
         options.limits.strangers = strangers
         options.sendsProxyHeader = sendsProxyHeader
         let made = Made()

@@ -13,9 +13,9 @@ struct InstanceNumberTests {
     func stays() throws {
         try withDirectory { directory in
             let path = directory + "/a/b"
-            let number = InstanceNumber.load(from: path, logger)
+            let number = InstanceNumber.load(from: StateDirectory(path: path), logger)
             #expect(number != 0)
-            #expect(InstanceNumber.load(from: path, logger) == number)
+            #expect(InstanceNumber.load(from: StateDirectory(path: path), logger) == number)
             #expect(names(in: path) == ["instance"])
             unlink(path + "/instance")
             rmdir(path)
@@ -28,7 +28,7 @@ struct InstanceNumberTests {
         try withDirectory { directory in
             let file = directory + "/file"
             _ = Descriptor(owning: try check(usl_open(file, O_WRONLY | O_CREAT, 0o600)))
-            #expect(InstanceNumber.load(from: file + "/state", logger) != 0)
+            #expect(InstanceNumber.load(from: StateDirectory(path: file + "/state"), logger) != 0)
             unlink(file)
         }
     }
@@ -39,7 +39,7 @@ struct InstanceNumberTests {
             let file = Descriptor(owning: try check(usl_open(directory + "/instance", O_WRONLY | O_CREAT, 0o600)))
             let bytes = Array(content.utf8)
             #expect(write(file.number, bytes, bytes.count) == bytes.count)
-            #expect(InstanceNumber.load(from: directory, logger) != 0)
+            #expect(InstanceNumber.load(from: StateDirectory(path: directory), logger) != 0)
             #expect(names(in: directory) == ["instance"])
             unlink(directory + "/instance")
         }

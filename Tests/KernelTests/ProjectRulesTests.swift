@@ -20,6 +20,7 @@ struct ProjectRulesTests {
             "Kernel": ["CLinux"],
             "Interposer": ["CLinux"],
             "Transport": transport.subtracting(["Transport"]),
+            "Trust": transport.union(["Transport"]),
             "Keeper": kernel,
             "Interception": kernel.union(["Keeper"]),
             "Engine": engine,
@@ -30,7 +31,7 @@ struct ProjectRulesTests {
             "LabCommand": kernel.union(["COpenSSL", "NetworkLab"]),
             "Simulation": ["SessionProtocol"],
             "SimulateCommand": ["Simulation"],
-            "usl": host.union(["SessionHost", "Agent", "Gateway", "NetworkLab"]),
+            "usl": host.union(["SessionHost", "Agent", "Gateway", "NetworkLab", "Trust"]),
         ]
     }()
 
@@ -38,7 +39,8 @@ struct ProjectRulesTests {
     /// nobody.
     static let importers: [String: Set<String>] = [
         "SystemPackage": [
-            "Kernel", "Transport", "Keeper", "Interception", "Engine", "SessionHost", "Agent", "Gateway", "NetworkLab",
+            "Kernel", "Transport", "Trust", "Keeper", "Interception", "Engine", "SessionHost", "Agent", "Gateway",
+            "NetworkLab",
             "usl",
         ],
         "Synchronization": ["Keeper", "Transport", "Engine", "SessionHost", "NetworkLab"],

@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -129,6 +130,9 @@ static inline int usl_signal_is_ignored(int signal_number) {
 static inline int usl_si_user(void) { return SI_USER; }
 static inline int usl_si_queue(void) { return SI_QUEUE; }
 static inline int usl_si_tkill(void) { return SI_TKILL; }
+
+// A function whose name a structure has too.
+static inline int usl_flock(int fd, int operation) { return flock(fd, operation); }
 
 // errno is a macro over a thread-local.
 static inline int usl_errno(void) { return errno; }
