@@ -76,14 +76,14 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Rendezvous",
+                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Rendezvous", "Trust",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
             name: "Gateway",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper", "Policy",
+                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Trust",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -25,7 +25,13 @@ extension Agent {
         if let listener = stored.held.take() {
             held = try? HeldApplication(adopting: listener, snapshot.identity.leg, self)
         }
-        begin(stored, connection)
+        do {
+            begin(stored, connection, try protection(to: gateways(of: snapshot.identity)))
+        } catch {
+            notices.alarm(
+                "\(connection.program) to \(snapshot.identity.destination): \(error); the connection is reset")
+            return stored.abandon(escrow)
+        }
         if let (key, leg) = stray {
             held?.end()
             connection.found(leg, key)
@@ -59,7 +65,9 @@ extension Agent {
         [identity.peer] + (options.gateway?.addresses ?? []).filter { $0 != identity.peer }
     }
 
-    private func begin(_ stored: consuming StoredSession, _ connection: RestoredConnection) {
+    private func begin(
+        _ stored: consuming StoredSession, _ connection: RestoredConnection, _ protection: LinkProtection
+    ) {
         let snapshot = stored.snapshot
         let (handoff, main, handler) = (
             Handoff(stored), loop.mailbox, LoopBound(counted(connection.happened), on: loop)
@@ -76,7 +84,7 @@ extension Agent {
             }
             do throws(RestoreFailure) {
                 let driver = try SessionDriver.restore(
-                    snapshot, key: stored.key.take(), leg: stored.leg.take(), over: paths,
+                    snapshot, key: stored.key.take(), leg: stored.leg.take(), over: paths, protection,
                     network: network, instance: snapshot.instance,
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: program, owner: owner))

@@ -16,6 +16,9 @@ final class Agent {
     let escrow: EscrowClient
     let desk: LegDesk
     let legOwner = LegOwner()
+    private(set) lazy var trust = GatewayTrust(
+        options, on: loop,
+        .init(tell: { [unowned self] in notices.warn($0) }, alarm: { [unowned self] in notices.alarm($0) }))
     let network: NetworkNamespace?
     /// Nil where the kernel does not tell of changes; links are then found broken by their silence.
     let watch: NetworkWatch?
@@ -68,7 +71,7 @@ final class Agent {
         if let gateway = options.gateway { return decided(.session(gateways: gateway.addresses)) }
         let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
         switch detected.finding(for: place, now: loop.now.nanoseconds) {
-        case .gateway: decided(route(through: place))
+        case .gateway: decided(.session(gateways: [place]))
         case .ordinary: decided(.direct)
         case nil:
             let isFirst = probing[place] == nil
@@ -82,18 +85,10 @@ final class Agent {
                 if finding == .stranger {
                     notices.warn("\(place) is no USL gateway, though something listens there; connected directly")
                 }
-                let route = finding == .gateway ? route(through: place) : .direct
+                let route: Route = finding == .gateway ? .session(gateways: [place]) : .direct
                 for decided in probing.removeValue(forKey: place) ?? [] { decided(route) }
             }
         }
-    }
-
-    private func route(through gateway: SocketAddress) -> Route {
-        if gateway.isLoopback || options.allowsPlain { return .session(gateways: [gateway]) }
-        notices.warn(
-            "there is a gateway at \(gateway), but links that leave this host are plain and need --plain; connected directly"
-        )
-        return .direct
     }
 
     // MARK: - Sessions
@@ -133,7 +128,8 @@ final class Agent {
     func open(
         to destination: SocketAddress, through gateways: [SocketAddress], leg: EscrowKey = EscrowKey(0),
         _ application: LedgerIdentity.Application, event: @escaping (SessionEvent) -> Void
-    ) throws(CryptoError) -> Session {
+    ) throws -> Session {
+        let protection = try protection(to: gateways)
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(counted(event), on: loop))
@@ -151,7 +147,7 @@ final class Agent {
             }
             do {
                 let driver = try SessionDriver.open(
-                    id, to: destination, over: paths, network: network, suspendLimit: suspendLimit,
+                    id, to: destination, over: paths, protection, network: network, suspendLimit: suspendLimit,
                     buffers: SessionBuffers(), on: loop, owner: owner)
                 place.sessions.on(loop).add(SessionEntry(driver: driver, program: program, owner: owner))
             } catch {
@@ -172,6 +168,13 @@ final class Agent {
         guard let escrowKey else { return escrow.hold(.leg, number) { key in session.bring(handoff, key) } }
         session.bring(handoff, escrowKey)
         return escrowKey
+    }
+
+    /// What is done for the safety of links to gateways.
+    func protection(to gateways: [SocketAddress]) throws -> LinkProtection {
+        // Without need, no key is made.
+        if options.isPlain || gateways.allSatisfy(\.isLoopback) { return .plain }
+        return .tls(try trust.dialling(to: options.gateway?.name.description ?? gateways[0].description))
     }
 
     func linkPaths(to gateways: [SocketAddress]) -> LinkPaths {

@@ -33,8 +33,12 @@ public struct AgentOptions: Sendable {
     /// Without one, each destination is asked at ``gatewayPort``.
     public var gateway: Gateway?
     public var treatment = Treatment.session
-    /// Links to other hosts may be plain; until links can be TLS, they have to.
-    public var allowsPlain = false
+    /// Whether links to other hosts are plain instead of TLS.
+    public var isPlain = false
+    /// The gateway's key, if it was given: then none is remembered.
+    public var pin: Fingerprint?
+    /// Where this end's key is, and those that are known.
+    public var state: StateDirectory
     public var limits = Limits()
     /// Where links begin, each on a path of its own.
     public var sources = [LinkSource.anywhere]
@@ -46,5 +50,5 @@ public struct AgentOptions: Sendable {
     /// Where a gateway listens by default.
     public static let gatewayPort: UInt16 = 7117
 
-    public init() {}
+    public init(state: StateDirectory) { self.state = state }
 }

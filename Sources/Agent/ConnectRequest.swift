@@ -133,7 +133,7 @@ final class ConnectRequest {
     /// - Parameter key: of the held address where the application waits already.
     private func open(
         through gateways: [SocketAddress], _ expected: ExpectedLeg, heldUnder key: EscrowKey = EscrowKey(0)
-    ) throws(CryptoError) {
+    ) throws {
         self.expected = expected
         stage = .opening
         let described = LedgerIdentity.Application(
@@ -237,6 +237,8 @@ final class ConnectRequest {
         guard case .opening = stage else {
             return agent.notices.explain("\(name) to \(destination): link lost: \(failure.explanation); resuming")
         }
+        // Another try would find the same key.
+        if case .security(.untrustedKey) = failure { return session?.giveUpOpening() ?? () }
         agent.notices.warn(
             "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s")
     }

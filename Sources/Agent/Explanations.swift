@@ -16,6 +16,10 @@ extension LinkFailure {
         case .unproven: "could not prove that it holds the session"
         case .staleEpoch: "has seen a newer link of the session"
         case .otherInstance: "is another gateway than the one that holds the session"
+        case .security(.untrustedKey): "has another key than the one that is known"
+        case .security(.notAdmitted): "does not admit the key of this end, which `usl identity` shows"
+        case .security(.plainPeer): "speaks plain links, and this end TLS; give --plain at both ends or at neither"
+        case .security(.handshake): "does not speak TLS as USL does"
         }
     }
 
@@ -24,7 +28,7 @@ extension LinkFailure {
         switch self {
         case .socket(let code): Errno(rawValue: code)
         case .handshakeTimeout: .timedOut
-        case .closed, .frame, .silent, .unproven, .staleEpoch, .otherInstance: .connectionRefused
+        case .closed, .frame, .silent, .unproven, .staleEpoch, .otherInstance, .security: .connectionRefused
         }
     }
 }

@@ -17,6 +17,12 @@ struct Notices {
         Diagnostics.report(text)
     }
 
+    /// Something that people must know, also those who want no other lines.
+    mutating func alarm(_ text: String) {
+        if verbosity > .quiet { return warn(text) }
+        if said.insert(text).inserted { Diagnostics.report(text) }
+    }
+
     /// For `-v` alone.
     func explain(_ text: @autoclosure () -> String) {
         if verbosity == .verbose { Diagnostics.report(text()) }

@@ -6,10 +6,20 @@ import Transport
 final class LinkConnection {
     enum Stage {
         case connecting
+        /// TLS is in its handshake.
+        case securing
         case open
         /// Nothing more is written; the socket is shut for writing once the queue is empty.
         case ending
         case ended
+
+        /// Whether the session has it.
+        var carriesFrames: Bool {
+            switch self {
+            case .connecting, .securing: false
+            case .open, .ending, .ended: true
+            }
+        }
     }
 
     /// What its events are known by; unlike its number, it never changes.
@@ -25,6 +35,8 @@ final class LinkConnection {
     var isWritable = false
     /// FIN or an error has been reported, so a short read does not mean that nothing follows.
     var isHangingUp = false
+    /// A server's ticket comes with the first bytes.
+    var awaitsTicket = false
     /// Why a write has failed; what had arrived before is still read.
     var writeFailure: LinkFailure?
     let remote: SocketAddress

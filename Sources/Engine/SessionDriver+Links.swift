@@ -36,6 +36,11 @@ extension SessionDriver {
             return lose(number, .socket(error.rawValue))
         }
         connection.isWritable = true
+        // What TLS has read and not given, no event tells of.
+        if connection.link.hasBufferedInput {
+            connection.isReadable = true
+            loop.runLater(self)
+        }
         lastPeer = remote
         links.append(connection)
         if !unread.isEmpty { unread.withUnsafeBytes { take($0, from: connection) } }
@@ -45,19 +50,41 @@ extension SessionDriver {
         do {
             let isConnected = try connection.link.withSocket { (socket) throws(Errno) in try socket.finishConnect() }
             guard isConnected else { return }
-            connection.stage = .open
-            lastPeer = connection.remote
-            if let path = connection.path { paths?.connected(to: connection.remote, on: path) }
-            session.linkConnected(connection.number, roundTrip: vitals(of: connection)?.roundTrip, loop.now)
+            connection.stage = .securing
+            secure(connection)
         } catch {
             lose(connection.number, .socket(error.rawValue))
         }
     }
 
+    /// Goes on with the handshake of a link that was dialled; the session has it once it is safe.
+    func secure(_ connection: LinkConnection) {
+        switch connection.link.handshake() {
+        case .needsRead, .needsWrite: return
+        case .failed(let failure):
+            tls?.failed(failure)
+            return lose(connection.number, LinkFailure(failure))
+        case .done: break
+        }
+        if let fingerprint = connection.link.peerFingerprint {
+            guard tls?.trusts(fingerprint) == true else { return lose(connection.number, .security(.untrustedKey)) }
+            connection.awaitsTicket = true
+            // The handshake has used up what the events have said.
+            connection.isReadable = true
+            connection.isWritable = true
+        }
+        connection.stage = .open
+        lastPeer = connection.remote
+        if let path = connection.path { paths?.connected(to: connection.remote, on: path) }
+        session.linkConnected(connection.number, roundTrip: vitals(of: connection)?.roundTrip, loop.now)
+    }
+
     /// Reads what has arrived, so that a process that had no time for it does not blame the link, and then reports what
     /// the kernel knows.
     func examine(_ number: LinkNumber) {
-        guard let connection = links.first(where: { $0.number == number }) else { return }
+        guard let connection = links.first(where: { $0.number == number }), connection.stage.carriesFrames else {
+            return
+        }
         connection.isReadable = true
         read(connection)
         guard let vitals = vitals(of: connection) else { return }
@@ -90,14 +117,27 @@ extension SessionDriver {
                 total += count
                 take(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]), from: connection)
                 // An edge tells of whatever comes behind a short read, unless the end of the stream is there already.
-                if count < loop.scratch.count, !connection.isHangingUp { connection.isReadable = false }
+                if count < loop.scratch.count, !connection.isHangingUp, !connection.link.hasBufferedInput {
+                    connection.isReadable = false
+                }
+                if connection.awaitsTicket, let ticket = connection.link.takeTicket() {
+                    connection.awaitsTicket = false
+                    tls?.tickets.add(ticket)
+                }
             case .wouldBlock:
                 connection.isReadable = false
                 if let failure = connection.writeFailure { lose(connection.number, failure) }
             case .endOfStream: lose(connection.number, .closed)
-            case .failed(let code): lose(connection.number, .socket(code.rawValue))
+            case .failed(let code): lose(connection.number, failure(of: connection, code))
             }
         }
+    }
+
+    /// A peer that does not admit this end's key says so when this end's handshake is over.
+    private func failure(of connection: LinkConnection, _ code: Errno) -> LinkFailure {
+        guard let failure = connection.link.tlsFailure else { return .socket(code.rawValue) }
+        tls?.failed(failure)
+        return LinkFailure(failure)
     }
 
     /// Gives received bytes to the session and what is new of them to the application, in one write.
@@ -153,19 +193,22 @@ extension SessionDriver {
         var total = 0
         while connection.isWritable {
             fill(connection)
-            guard !connection.queue.isEmpty else {
+            guard !connection.queue.isEmpty || connection.link.hasBufferedOutput else {
                 if connection.stage == .ending { shut(connection) }
                 return
             }
             guard total < SessionDriver.turnLimit else { return loop.runLater(self) }
             let wanted = connection.queue.byteCount
-            switch connection.queue.write(to: &connection.link, from: outbound) {
+            let result =
+                wanted > 0 ? connection.queue.write(to: &connection.link, from: outbound) : connection.link.flush()
+            switch result {
+            case nil: continue
             case .bytes(let count):
                 total += count
                 if count < wanted, !connection.queue.isEmpty { connection.isWritable = count == 0 }
             case .wouldBlock: connection.isWritable = false
             case .endOfStream: preconditionFailure("a write has no end of stream")
-            case .failed(let code): drain(connection, .socket(code.rawValue))
+            case .failed(let code): drain(connection, failure(of: connection, code))
             }
         }
     }

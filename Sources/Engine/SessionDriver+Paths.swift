@@ -13,12 +13,23 @@ extension SessionDriver {
             let socket = try TCPSocket.dial(
                 gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway))
             let connection = LinkConnection(
-                tag: nextTag(), number: number, Link(plain: socket), to: gateway, on: path, stage: .connecting)
+                tag: nextTag(), number: number, try link(over: socket, to: gateway), to: gateway, on: path,
+                stage: .connecting)
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
             links.append(connection)
-        } catch {
+        } catch let error as Errno {
             lose(number, .socket(error.rawValue))
+        } catch {
+            lose(number, .security(.handshake))
         }
+    }
+
+    /// Links that stay on this host are plain.
+    private func link(over socket: consuming TCPSocket, to gateway: SocketAddress) throws -> Link {
+        guard let tls, !gateway.isLoopback else { return Link(plain: socket) }
+        return Link(
+            tls: try TLSConnection(
+                client: tls.context, socket, accepting: tls.accepted, resuming: tls.tickets.take()))
     }
 
     /// Interfaces, addresses or routes have changed, or the machine has slept: paths come and go with their sources, links
@@ -49,7 +60,7 @@ extension SessionDriver {
 
     /// What has broken this link may have broken others to the same host. To be called before the session forgets it.
     func warnNeighbours(of number: LinkNumber) {
-        guard let link = links.first(where: { $0.number == number }), link.stage != .connecting else { return }
+        guard let link = links.first(where: { $0.number == number }), link.stage.carriesFrames else { return }
         owner?.linkBroke(self, to: link.remote.host)
     }
 }

@@ -22,7 +22,8 @@ extension SessionDriver {
     ///   - instance: the acceptor's.
     public static func restore(
         _ snapshot: LedgerSnapshot, key: consuming ResumeKey?, leg: consuming TCPSocket?, over paths: LinkPaths?,
-        network: NetworkState? = nil, instance: UInt64, buffers: SessionBuffers, on loop: EventLoop,
+        _ protection: LinkProtection, network: NetworkState? = nil, instance: UInt64, buffers: SessionBuffers,
+        on loop: EventLoop,
         owner: any SessionOwner
     ) throws(RestoreFailure) -> SessionDriver {
         var leg = leg
@@ -50,6 +51,7 @@ extension SessionDriver {
             let driver = SessionDriver(
                 session: session, destination: snapshot.identity.destination, paths: paths, agreement: nil,
                 key: key, promise, buffers, loop, owner)
+            driver.tls = protection.tls
             driver.note(.restored)
             driver.outbound = outbound
             driver.held = held

@@ -24,6 +24,8 @@ public final class SessionDriver {
 
     /// Opener: the ways to its acceptor.
     var paths: LinkPaths?
+    /// Opener: how links to other hosts are made safe; nil if they are plain, as they are to an acceptor, which dials none.
+    var tls: TLSDialling?
     /// Those of them that the session knows.
     var usablePaths: [PathID]
     private var agreement: KeyAgreement?
@@ -68,9 +70,11 @@ public final class SessionDriver {
 
     /// A session from the opener's side, named `id`; it begins to dial at once.
     ///
-    /// - Parameter network: which sources of links are usable now; all of them, if that is not known.
+    /// - Parameters:
+    ///   - network: which sources of links are usable now; all of them, if that is not known.
     public static func open(
-        _ id: SessionID, to destination: SocketAddress, over paths: LinkPaths, network: NetworkState? = nil,
+        _ id: SessionID, to destination: SocketAddress, over paths: LinkPaths, _ protection: LinkProtection,
+        network: NetworkState? = nil,
         suspendLimit: Interval, buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
     ) throws(CryptoError) -> SessionDriver {
         let agreement = try KeyAgreement.generate()
@@ -84,6 +88,7 @@ public final class SessionDriver {
         let driver = SessionDriver(
             session: .opener(open, configuration, loop.now), destination: destination, paths: paths,
             agreement: agreement, key: nil, promise, buffers, loop, owner)
+        driver.tls = protection.tls
         driver.settle()
         return driver
     }
@@ -202,7 +207,7 @@ public final class SessionDriver {
             deliverHeld()
             deliverFin()
             readLeg()
-            for link in links where link.stage != .connecting { flush(link) }
+            for link in links where link.stage.carriesFrames { flush(link) }
             closeLegIfComplete()
         } while session.hasEffects
         isSettling = false
@@ -346,7 +351,7 @@ extension SessionDriver: TimerHandler {
 
 extension SessionDriver: LoopTask {
     public func run(on loop: EventLoop) {
-        for link in links where link.isReadable { read(link) }
+        for link in links where link.isReadable && link.stage.carriesFrames { read(link) }
         settle()
     }
 }
@@ -357,8 +362,12 @@ extension SessionDriver: EventHandler {
             leg?.note(events)
         } else if let link = links.first(where: { $0.tag == tag }) {
             link.note(events)
-            if link.stage == .connecting { finishConnect(link) }
-            if link.isReadable { read(link) }
+            switch link.stage {
+            case .connecting: finishConnect(link)
+            case .securing: secure(link)
+            case .open, .ending, .ended: break
+            }
+            if link.stage.carriesFrames, link.isReadable { read(link) }
         }
         settle()
     }

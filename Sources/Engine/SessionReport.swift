@@ -11,6 +11,7 @@ public struct SessionReport: Sendable {
         /// Opener: where the link begins, as the user has named it; nil if he has not.
         public let source: String?
         public let transport: LinkTransport
+        public let security: LinkSecurity
         /// `connecting`, `joining`, `joined`, `current` or `leaving`.
         public let state: String
         public let roundTrip: Interval?
@@ -70,7 +71,7 @@ extension SessionDriver {
         let reports = links.map { link in
             SessionReport.LinkReport(
                 local: link.local, remote: link.remote, source: source(of: link), transport: link.transport,
-                state: session.linkState(link.number),
+                security: link.link.security, state: session.linkState(link.number),
                 roundTrip: session.roundTrip(of: link.number))
         }
         return SessionReport(

@@ -24,7 +24,7 @@ extension FrontDoor {
                 escrowKey: snapshot.identity.leg, table: table, main: main, door: door, journal: journal)
             do throws(RestoreFailure) {
                 let driver = try SessionDriver.restore(
-                    snapshot, key: stored.key.take(), leg: stored.leg.take(), over: nil, instance: instance,
+                    snapshot, key: stored.key.take(), leg: stored.leg.take(), over: nil, .plain, instance: instance,
                     buffers: SessionBuffers(),
                     on: loop, owner: owner)
                 table.add(SessionEntry(driver: driver, program: nil, owner: owner))

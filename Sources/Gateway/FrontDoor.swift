@@ -20,6 +20,7 @@ final class FrontDoor {
     let loop: EventLoop
     let escrow: EscrowClient
     let options: GatewayOptions
+    let links: LinkAdmission
     let pool: LoopPool
     let ledger: SessionLedger
     let admission: Admission
@@ -31,13 +32,18 @@ final class FrontDoor {
     var registry = SessionRegistry()
     private var retryTimer: TimerToken?
     private var isOutOfDescriptors = false
+    private var ticketTimer: TimerToken?
+    /// How long the key of tickets is used: a ticket lives as long again at most.
+    private static let ticketKeyLife = Interval.hours(12)
 
     init(
-        _ options: GatewayOptions, instance: UInt64, listeners: consuming [Listener], escrow: EscrowClient,
+        _ options: GatewayOptions, instance: UInt64, links: LinkAdmission, listeners: consuming [Listener],
+        escrow: EscrowClient,
         pool: LoopPool, ledger: SessionLedger, logger: Logger
     ) throws(Errno) {
         self.options = options
         self.instance = instance
+        self.links = links
         self.escrow = escrow
         self.pool = pool
         self.ledger = ledger
@@ -50,6 +56,7 @@ final class FrontDoor {
         for (index, listener) in self.listeners.enumerated() {
             _ = try loop.register(listener.socket.number, self, tag: UInt32(index))
         }
+        ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
     }
 
     var liveSessions: Int { registry.liveCount }
@@ -81,13 +88,6 @@ final class FrontDoor {
 
     private func greet(_ socket: consuming TCPSocket) {
         guard let remote = try? socket.remoteAddress() else { return }
-        guard remote.isLoopback || options.allowsPlain else {
-            // A plain link must be wanted at both ends: whoever starts the gateway has to say so.
-            turnAway(
-                remote, .plain,
-                "turned away: links that leave this host are plain; start the gateway with --plain")
-            return
-        }
         do throws(Errno) {
             try LinkProfile.suited(to: remote).apply(to: socket)
             let greeting = try Greeting(
@@ -132,20 +132,35 @@ final class FrontDoor {
         case .long:
             let limit = SizeText.text(options.limits.strangers.handshakeBytes)
             turnAway(remote, .handshakeBytes, "said nothing that counts in \(limit); closed")
-        case .tls: turnAway(remote, .tls, "speaks TLS, and this gateway plain; closed")
+        case .inadmissible(.plain): turnAway(remote, .plain, "speaks plain links, and this gateway TLS; closed")
+        case .inadmissible(.anonymous):
+            turnAway(remote, .unauthorized, "speaks plain links, which show no key, and --authorized wants one; closed")
+        case .inadmissible(.tls): turnAway(remote, .tls, "speaks TLS, and this gateway plain; closed")
+        case .insecure(.keyRefused(let fingerprint)):
+            turnAway(remote, .unauthorized, "its key, \(fingerprint), is not in the file of --authorized; closed")
+        case .insecure(let failure): turnAway(remote, .tls, "\(failure); closed")
         case .notUSL: turnAway(remote, .notUSL, "does not speak USL; closed")
         case .otherVersion:
             turnAway(remote, .otherVersion, "speaks another version of USL, this gateway version 1; closed")
         case .malformed(let error): turnAway(remote, .malformed, "broke the protocol (\(error)); closed")
         }
-        if case .malformed = failure {
+        switch failure {
+        case .malformed:
             greeting.dismiss(saying: RefusedMessage(code: .malformed, text: "not understood").encoded)
-        } else if case .otherVersion = failure {
-            // The preface tells the peer which version is spoken here.
-            greeting.dismiss(saying: Wire.preface)
-        } else {
-            greeting.leaveAndForget()
+        // The preface tells the peer which version is spoken here, and that it is plain.
+        case .otherVersion, .inadmissible(.tls): greeting.dismiss(saying: Wire.preface)
+        case .inadmissible(.plain):
+            dismiss(greeting, saying: "this gateway speaks TLS; give --plain at both ends or at neither")
+        case .inadmissible(.anonymous):
+            dismiss(greeting, saying: "this gateway serves keys that it knows, and a plain link shows none")
+        case .insecure: greeting.dismiss(saying: [])
+        case .closed, .slow, .long, .notUSL: greeting.leaveAndForget()
         }
+    }
+
+    /// In plain words, to a peer that speaks plain links.
+    private func dismiss(_ greeting: Greeting, saying text: String) {
+        greeting.dismiss(saying: Wire.preface + RefusedMessage(code: .failed, text: text).encoded)
     }
 
     private func attach(_ claim: Unverified<AttachClaim>, _ greeting: Greeting, _ unread: [UInt8]) {
@@ -174,6 +189,11 @@ extension FrontDoor: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { accept(from: listeners[Int(tag)]) }
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        if token == ticketTimer {
+            links.rotateTicketKey()
+            ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
+            return
+        }
         retryTimer = nil
         for listener in listeners { accept(from: listener) }
     }

@@ -7,8 +7,10 @@ public struct GatewayOptions: Sendable {
     public var listen: [SocketAddress]
     /// Where a gateway connects for them.
     public var allow: AllowList
-    /// Whether links may come from other hosts without encryption.
-    public var allowsPlain = false
+    /// Whether links are plain instead of TLS.
+    public var isPlain = false
+    /// The file of the keys that are served; nil: any key is.
+    public var authorized: String?
     /// Whether servers are told who asks, by a header of the PROXY protocol in front of the session's bytes.
     public var sendsProxyHeader = false
     public var limits = Limits()

@@ -27,13 +27,22 @@ public final class GatewayProcess {
         escrow: consuming Escrow, logger: Logger
     ) -> Int32 {
         var estate = Estate(escrow)
+        let links: LinkAdmission
+        do { links = try LinkAdmission(options, logger) } catch {
+            logger.critical("cannot start: \(error)")
+            return 125
+        }
+        // Said once, and not by every worker.
+        if estate.arenaKeys.isEmpty, let fingerprint = links.fingerprint {
+            logger.notice("the key of this gateway is \(fingerprint)")
+        }
         do throws(Errno) {
             let cores = LoopPool.coreCount
             let limits = ArenaLimits(capacity: options.limits.memory)
             let budget = MemoryBudget(limit: options.limits.memory)
             let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
             let process = GatewayProcess(loop: loop, cores: cores, limits, logger)
-            try process.start(options, control, keeper, estate)
+            try process.start(options, links, control, keeper, estate)
             process.loop.run()
             return 0
         } catch {
@@ -49,7 +58,8 @@ public final class GatewayProcess {
     }
 
     private func start(
-        _ options: GatewayOptions, _ control: consuming Descriptor, _ keeper: consuming EscrowChannel,
+        _ options: GatewayOptions, _ links: LinkAdmission, _ control: consuming Descriptor,
+        _ keeper: consuming EscrowChannel,
         _ estate: consuming Estate
     ) throws(Errno) {
         let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
@@ -60,7 +70,7 @@ public final class GatewayProcess {
         let ledger = try SessionLedger(&estate, escrow: escrow)
         pool.escrowArenas(in: escrow, adopting: &estate)
         let door = try FrontDoor(
-            options, instance: InstanceNumber.load(from: options.state, logger),
+            options, instance: InstanceNumber.load(from: options.state, logger), links: links,
             listeners: estate.takeListeners(), escrow: escrow, pool: pool, ledger: ledger,
             logger: logger)
         self.door = door

@@ -17,10 +17,21 @@ final class Greeting {
         case closed
         case slow
         case long
-        case tls
+        case inadmissible(LinkAdmission.Objection)
+        case insecure(TLSFailure)
         case notUSL
         case otherVersion
         case malformed(FrameError)
+    }
+
+    private enum Stage {
+        /// Nothing has come that tells what it speaks.
+        case unknown
+        /// TLS is in its handshake.
+        case securing
+        case reading
+        /// After a first frame: nothing more is read until it is answered.
+        case waiting
     }
 
     let remote: SocketAddress
@@ -38,8 +49,7 @@ final class Greeting {
     private var bytesRead = 0
     /// Once it has been told why it is let go.
     private var words: LastWords?
-    /// After an OPEN: nothing more is read until it is answered.
-    private var isWaiting = false
+    private var stage = Stage.unknown
 
     init(
         _ socket: consuming TCPSocket, from remote: SocketAddress, at door: FrontDoor, bounds: StrangerLimits,
@@ -64,7 +74,7 @@ final class Greeting {
     /// The OPEN of this connection is answered, but the connection is not link 0: an ATTACH must follow.
     func answerAndGoOn(_ frame: [UInt8]) {
         guard write(frame) else { return leaveAndForget() }
-        isWaiting = false
+        stage = .reading
         bytesRead = 0
         timer = loop.schedule(self, at: loop.now + Interval(bounds.handshakeTime))
         read()
@@ -107,7 +117,9 @@ final class Greeting {
 
     /// Takes what has come.
     func read() {
-        while !isWaiting, let result = link?.read(into: loop.scratch) {
+        if case .unknown = stage { identify() }
+        if case .securing = stage { shake() }
+        while case .reading = stage, let result = link?.read(into: loop.scratch) {
             switch result {
             case .bytes(let count): take([UInt8](UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])))
             case .wouldBlock: return
@@ -116,10 +128,50 @@ final class Greeting {
         }
     }
 
+    /// The first byte tells what it speaks.
+    private func identify() {
+        var byte: UInt8 = 0
+        switch link?.withSocket({ $0.peek(&byte) }) {
+        case .bytes: break
+        case .wouldBlock, nil: return
+        case .endOfStream, .failed: return door.greetingFailed(self, .closed)
+        }
+        let security = LinkSecurity(firstByte: byte)
+        if let security, let objection = door.links.objection(to: security, from: remote) {
+            return door.greetingFailed(self, .inadmissible(objection))
+        }
+        switch security {
+        case .tls: secure()
+        // What is neither is told in words that it does not speak USL.
+        case .plain, nil: stage = .reading
+        }
+    }
+
+    private func secure() {
+        do throws(CryptoError) {
+            guard let plain = link.take(), let secured = try door.links.secure(plain.intoSocket()) else { return }
+            link = consume secured
+            stage = .securing
+        } catch {
+            door.greetingFailed(self, .insecure(.other("\(error)")))
+        }
+    }
+
+    private func shake() {
+        switch link?.handshake() {
+        case .done: stage = .reading
+        case .needsRead, .needsWrite, nil: return
+        case .failed(.closed), .failed(.socket): door.greetingFailed(self, .closed)
+        case .failed(let failure):
+            // The alert that says why has been sent. What follows is read away, or a reset would overtake it.
+            if let failed = link.take() { link = Link(plain: failed.intoSocket()) }
+            door.greetingFailed(self, .insecure(failure))
+        }
+    }
+
     private func take(_ input: [UInt8]) {
-        if !hasGreeted, input.first == 0x16 { return door.greetingFailed(self, .tls) }
         var cursor = 0
-        while !isWaiting, link != nil {
+        while case .reading = stage, link != nil {
             do throws(FrameError) {
                 switch try decoder.next(input.span.bytes, &cursor) {
                 case .needMore:
@@ -155,12 +207,12 @@ final class Greeting {
             // An opener says nothing behind OPEN before it has its answer, and then ATTACH.
             guard unread.isEmpty, session == nil else { throw .unexpected(.open) }
             let message = try OpenMessage(payload: decoder.payload)
-            isWaiting = true
+            stage = .waiting
             stopTimer()
             door.received(.open(message, frame: header.encodedBytes + decoder.payload), from: self, unread: [])
         case .attach:
             let claim = try AttachClaim.decode(header, decoder.payload)
-            isWaiting = true
+            stage = .waiting
             door.received(.attach(claim), from: self, unread: unread)
         case .opened, .refused, .attached, .gone, .data, .ack, .fin, .abort, .ping, .pong, .leave:
             throw .unexpected(header.type)
@@ -170,7 +222,7 @@ final class Greeting {
 
 extension Greeting: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        if isWaiting {
+        if case .waiting = stage {
             // Nothing is expected but the opener's going.
             if !events.isDisjoint(with: [.peerClosed, .error, .hangup]) { door.greetingFailed(self, .closed) }
         } else {

@@ -62,6 +62,7 @@ public enum StatusJSON {
             ("rtt_ms", link.roundTrip.map(milliseconds) ?? "null"),
             ("source", link.source.map(JSONText.quoted) ?? "null"),
             ("transport", JSONText.quoted(link.transport.rawValue)),
+            ("security", JSONText.quoted(link.security.rawValue)),
         ])
     }
 

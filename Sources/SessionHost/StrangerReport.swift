@@ -1,7 +1,9 @@
 /// Why a gateway has turned somebody away who had proven nothing.
 public enum TurnedAway: String, CaseIterable, Sendable {
-    /// Links that leave the host are plain, and the gateway was not started with `--plain`.
+    /// Plain, and the gateway was not started with `--plain`.
     case plain
+    /// Without a key that `--authorized` has.
+    case unauthorized
     /// Closed to make room: too many connections in all, or from one address.
     case handshakes
     case handshakesPerAddress = "handshakes-per-address"

@@ -118,4 +118,17 @@ public enum LinkFailure: Error, Equatable, Sendable {
     case otherInstance
     /// Nothing has come back on the link for too long; another has taken its place.
     case silent
+    /// What protects the link did not come about.
+    case security(SecurityFailure)
+}
+
+/// Why a link could not be protected (TLS).
+public enum SecurityFailure: Error, Equatable, Sendable {
+    /// The peer's key is not the one that this end takes for its peer's.
+    case untrustedKey
+    /// The peer does not admit this end's key.
+    case notAdmitted
+    /// The peer speaks plain links.
+    case plainPeer
+    case handshake
 }

@@ -44,6 +44,10 @@ extension LinkFailure {
         case .unproven: "unproven"
         case .staleEpoch: "stale-epoch"
         case .otherInstance: "other-gateway"
+        case .security(.untrustedKey): "untrusted-key"
+        case .security(.notAdmitted): "not-admitted"
+        case .security(.plainPeer): "plain-peer"
+        case .security(.handshake): "tls-error"
         }
     }
 }

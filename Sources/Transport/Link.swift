@@ -2,7 +2,7 @@ public import CLinux
 public import SystemPackage
 
 /// How a link protects what it carries.
-public enum LinkSecurity: Sendable {
+public enum LinkSecurity: String, Sendable {
     case plain
     case tls
 
@@ -33,7 +33,7 @@ public struct Link: ~Copyable, Sendable {
     /// A link without protection over a connected socket.
     public init(plain socket: consuming TCPSocket) { carrier = .plain(socket) }
 
-    /// A link over TLS whose handshake is done.
+    /// A link over TLS. Its handshake comes first.
     public init(tls connection: consuming TLSConnection) { carrier = .tls(connection) }
 
     /// How the link protects what it carries.
@@ -49,6 +49,14 @@ public struct Link: ~Copyable, Sendable {
         switch carrier {
         case .plain(let socket): socket.number
         case .tls(let connection): connection.number
+        }
+    }
+
+    /// Goes on with the handshake as far as it can. A plain link has none.
+    public func handshake() -> HandshakeProgress {
+        switch carrier {
+        case .plain: .done
+        case .tls(let connection): connection.handshake()
         }
     }
 
@@ -145,6 +153,14 @@ public struct Link: ~Copyable, Sendable {
         switch carrier {
         case .plain: nil
         case .tls(let connection): connection.peerFingerprint
+        }
+    }
+
+    /// Gives the socket away, for another kind of link over it.
+    public consuming func intoSocket() -> TCPSocket {
+        switch consume carrier {
+        case .plain(let socket): socket
+        case .tls(let connection): connection.intoSocket()
         }
     }
 

@@ -12,6 +12,13 @@ public struct SessionTicket: ~Copyable, @unchecked Sendable {
 
     deinit { SSL_SESSION_free(session) }
 
+    /// Gives the reference away.
+    consuming func release() -> OpaquePointer {
+        let session = session
+        discard self
+        return session
+    }
+
     /// The key of the server that gave it.
     public var fingerprint: Fingerprint? { SSL_SESSION_get0_peer(session).flatMap { Fingerprint(of: $0) } }
 

@@ -9,6 +9,12 @@ extension TCPSocket {
         return Self.result(of: count, wanted: buffer.count)
     }
 
+    /// Looks at the next byte, and leaves it where it is.
+    public func peek(_ byte: inout UInt8) -> TransferResult {
+        let count = recv(number, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+        return Self.result(of: count, wanted: 1)
+    }
+
     /// Reads once into one buffer and then, if there is one, into another: the free space of a ring.
     public func receive(into first: iovec, _ second: iovec?) -> TransferResult {
         var vectors = (first, second ?? iovec())

@@ -127,6 +127,9 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         try socket.shutdownSending()
     }
 
+    /// Gives the socket away; TLS ends without a word.
+    consuming func intoSocket() -> TCPSocket { socket }
+
     /// The socket below, for its addresses, options and counters.
     public func withSocket<Result, Failure: Error>(
         _ body: (borrowing TCPSocket) throws(Failure) -> Result

@@ -1,5 +1,5 @@
 /// A line of a file that says nothing, and why.
-public struct FileMistake: Equatable, CustomStringConvertible, Sendable {
+public struct FileMistake: Error, Equatable, CustomStringConvertible, Sendable {
     public let file: String
     /// From 1.
     public let line: Int

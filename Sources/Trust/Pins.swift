@@ -51,6 +51,9 @@ public struct Pins: Equatable, Sendable {
         }
     }
 
+    /// A line for that name which cannot be read: nobody knows then which key is the right one.
+    public func mistake(about name: String) -> FileMistake? { unclear[name] }
+
     public func verdict(on fingerprint: Fingerprint, of name: String) -> PinVerdict {
         if let pin = pins.first(where: { $0.name == name }) {
             return pin.fingerprint == fingerprint ? .known : .changed(old: pin.fingerprint)

@@ -11,7 +11,7 @@ struct ForwardCommand: ParsableCommand {
         abstract: "Listen for programs that USL cannot start, and carry their connections to one target.",
         discussion: """
             Examples:
-              usl forward localhost:5432 db1:5432 --gateway edge --plain
+              usl forward localhost:5432 db1:5432 --gateway edge
             """)
 
     @Argument(
@@ -29,16 +29,19 @@ struct ForwardCommand: ParsableCommand {
 
     @OptionGroup var links: LinkOptions
 
+    @OptionGroup var trust: TrustOptions
+
     @OptionGroup var paths: PathOptions
 
     @OptionGroup var says: VerbosityOptions
 
     func run() throws {
-        var agent = AgentOptions()
+        var agent = AgentOptions(state: trust.state.directory)
         if let gateway {
-            agent.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
+            agent.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
-        agent.allowsPlain = links.plain
+        agent.isPlain = links.plain
+        agent.pin = trust.pin
         agent.verbosity = says.verbosity
         agent.limits = try links.limits()
         try paths.apply(to: &agent)

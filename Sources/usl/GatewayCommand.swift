@@ -6,6 +6,7 @@ import Keeper
 import Kernel
 import Logging
 import SessionHost
+import SystemPackage
 import Transport
 
 /// `usl gateway`
@@ -18,8 +19,8 @@ struct GatewayCommand: ParsableCommand {
             *:PORT, and PORT a number or a range N-M.
 
             Examples:
-              usl gateway --plain --allow localhost:22
-              usl gateway --plain --allow 10.0.0.0/8:5432 db2:8000-8100
+              usl gateway --allow localhost:22
+              usl gateway --allow 10.0.0.0/8:5432 db2:8000-8100 --authorized /etc/usl/authorized
             """)
 
     @Option(
@@ -35,6 +36,14 @@ struct GatewayCommand: ParsableCommand {
 
     @Flag(help: "Tell servers the client's address, by a PROXY protocol header (version 2). They must expect one.")
     var sendProxy = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Serve only the keys in this file: a fingerprint a line, as `usl identity` prints it, and behind it a name. \
+            It may change at any time.
+            """, valueName: "file"))
+    var authorized: String?
 
     @OptionGroup var links: LinkOptions
 
@@ -67,13 +76,20 @@ struct GatewayCommand: ParsableCommand {
     func validate() throws {
         if pid != nil, !replace { throw ValidationError("--pid belongs to --replace") }
         if allow.isEmpty { throw ValidationError("nothing is allowed: give at least one --allow TARGET") }
+        if let authorized {
+            if links.plain { throw ValidationError("--authorized wants keys, which plain links do not show") }
+            guard access(authorized, R_OK) == 0 else {
+                throw ValidationError("cannot read \(authorized): \(Errno(rawValue: usl_errno()))")
+            }
+        }
     }
 
     func run() throws {
         var options = GatewayOptions(
-            listen: try listen.flatMap { try $0.resolvedForLinks(plain: links.plain) },
+            listen: try listen.flatMap { try $0.resolve() },
             allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }), state: state.directory)
-        options.allowsPlain = links.plain
+        options.isPlain = links.plain
+        options.authorized = authorized
         options.sendsProxyHeader = sendProxy
         options.limits = try links.limits()
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }

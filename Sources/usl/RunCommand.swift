@@ -21,8 +21,8 @@ struct RunCommand: ParsableCommand {
 
             Examples:
               usl ssh db1
-              usl --gateway edge --plain psql -h db1
-              usl --links mirror --source wlan0 --source wwan0 --gateway edge --plain ssh db1
+              usl --gateway edge psql -h db1
+              usl --links mirror --source wlan0 --source wwan0 --gateway edge ssh db1
               usl run -- status          # a program called status
             """)
 
@@ -36,6 +36,8 @@ struct RunCommand: ParsableCommand {
     var treatment = AgentOptions.Treatment.session
 
     @OptionGroup var links: LinkOptions
+
+    @OptionGroup var trust: TrustOptions
 
     @OptionGroup var paths: PathOptions
 
@@ -57,12 +59,13 @@ struct RunCommand: ParsableCommand {
     }
 
     private func agentOptions() throws -> AgentOptions {
-        var options = AgentOptions()
+        var options = AgentOptions(state: trust.state.directory)
         if let gateway {
-            options.gateway = .init(name: gateway, addresses: try gateway.resolvedForLinks(plain: links.plain))
+            options.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
         options.treatment = treatment
-        options.allowsPlain = links.plain
+        options.isPlain = links.plain
+        options.pin = trust.pin
         options.verbosity = says.verbosity
         options.limits = try links.limits()
         try paths.apply(to: &options)

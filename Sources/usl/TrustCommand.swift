@@ -114,7 +114,7 @@ struct TrustRemoveCommand: ParsableCommand {
 
 extension Fingerprint {
     /// Reads one of the command line.
-    fileprivate static func argument(_ text: String) throws -> Fingerprint {
+    static func argument(_ text: String) throws -> Fingerprint {
         guard let fingerprint = Fingerprint(text) else {
             throw ArgumentFailure(
                 description: "'\(text)' is no fingerprint; it is SHA256: and 43 characters, as `usl identity` prints it"

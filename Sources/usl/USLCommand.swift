@@ -35,7 +35,8 @@ struct USLCommand: ParsableCommand {
     static let splitter = CommandLineSplitter(
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
         valueOptions: [
-            "--gateway", "--treatment", "--suspend", "--policy", "--links", "--source", "--transport",
+            "--gateway", "--treatment", "--suspend", "--policy", "--links", "--source", "--pin", "--state",
+            "--transport",
         ],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
 

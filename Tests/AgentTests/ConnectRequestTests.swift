@@ -100,7 +100,7 @@ private final class AgentUnderTest {
         let pair = try SocketPair(nonBlocking: true)
         let escrow = try EscrowClient(EscrowChannel(owning: try pair.first.duplicate()), on: loop) { _ in }
         keeper = pair.keepSecond()
-        var options = AgentOptions()
+        var options = AgentOptions(state: StateDirectory(path: "/nonexistent"))
         options.verbosity = .quiet
         configure(&options)
         agent = Agent(

@@ -34,7 +34,7 @@ final class TestSession {
         acceptor = try TestAcceptor(leg: farPair.leg, buffers: buffers, on: loops.1)
         path = try TestPath(to: acceptor.address, cuts: cuts)
         opener = try SessionDriver.open(
-            SessionID(high: 0, low: id), to: acceptor.address, over: LinkPaths(to: [path.address]),
+            SessionID(high: 0, low: id), to: acceptor.address, over: LinkPaths(to: [path.address]), .plain,
             suspendLimit: .hours(1), buffers: buffers, on: loops.0, owner: owner)
         if attaches { try attachLeg() }
     }

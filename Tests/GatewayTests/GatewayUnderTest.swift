@@ -33,6 +33,7 @@ final class GatewayUnderTest {
         var options = GatewayOptions(
             listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)),
             state: StateDirectory(path: "/nonexistent"))
+        options.isPlain = true
         options.limits.strangers = strangers
         options.sendsProxyHeader = sendsProxyHeader
         let made = Made()
@@ -44,7 +45,8 @@ final class GatewayUnderTest {
                 let pool = LoopPool(main: loop, maximum: 1, arenaLimits: limits)
                 let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
                 let door = try FrontDoor(
-                    options, instance: GatewayUnderTest.instance, listeners: [listener], escrow: escrow, pool: pool,
+                    options, instance: GatewayUnderTest.instance, links: try LinkAdmission(options, logger),
+                    listeners: [listener], escrow: escrow, pool: pool,
                     ledger: try SessionLedger(escrow: escrow), logger: logger)
                 made.set(LoopBound(door, on: loop))
             } catch {

@@ -61,10 +61,11 @@ struct StatusJSONTests {
     ) -> ProgramReport {
         let gateway = SocketAddress(host: .v6(high: 0x2001_0db8 << 32, low: 1, scope: 0), port: 7117)
         let link = SessionReport.LinkReport(
-            local: nil, remote: gateway, source: "wlan0", transport: .mptcp, state: "current",
+            local: nil, remote: gateway, source: "wlan0", transport: .mptcp, security: .tls, state: "current",
             roundTrip: .microseconds(1_005))
         let other = SessionReport.LinkReport(
-            local: gateway, remote: gateway, source: nil, transport: .tcp, state: "joined", roundTrip: nil)
+            local: gateway, remote: gateway, source: nil, transport: .tcp, security: .plain, state: "joined",
+            roundTrip: nil)
         let session = SessionReport(
             id: SessionID(high: 1, low: id), role: .opener,
             destination: SocketAddress(host: .v4(0xc000_0201), port: 80), peer: gateway, state: .active, reason: nil,

@@ -1,0 +1,93 @@
+import CLinux
+import Engine
+import Kernel
+import SessionHost
+import Transport
+import Trust
+
+/// Which gateways are the right ones, and what this end proves to them. On the main loop.
+///
+/// A gateway is known by the name that the user gave it, and by its key, never by an address: a name keeps its key wherever it
+/// leads.
+final class GatewayTrust {
+    /// Lines for people: about a key that is remembered, and about one that is refused.
+    struct Voice {
+        let tell: (String) -> Void
+        let alarm: (String) -> Void
+    }
+
+    private let state: StateDirectory
+    /// Of `--pin`: the one key that is accepted, whatever is known.
+    private let pin: Fingerprint?
+    private let loop: EventLoop
+    private let voice: Voice
+    private var context: TLSContext?
+    private var tickets: [String: TicketStore] = [:]
+
+    init(_ options: AgentOptions, on loop: EventLoop, _ voice: Voice) {
+        state = options.state
+        pin = options.pin
+        self.loop = loop
+        self.voice = voice
+    }
+
+    /// How links to a gateway are made safe.
+    ///
+    /// - Parameter name: HOST:PORT as the user wrote it, or the address where it was found.
+    /// - Throws: where this end has no key of its own, or cannot tell which ones it knows.
+    func dialling(to name: String) throws -> TLSDialling {
+        let known = try knownKey(of: name)
+        let tickets = tickets[name] ?? TicketStore()
+        self.tickets[name] = tickets
+        let (pins, main, me) = (PinStore(in: state), loop.mailbox, LoopBound(self, on: loop))
+        return TLSDialling(try ownContext(), tickets, accepting: known.map { .only([$0]) } ?? .any) { found in
+            let meeting = Result { try pins.meet(found, of: name, date: Timestamp.text(seconds: time(nil))) }
+            main.post { me.on($0).met(name, found, meeting) }
+            switch meeting {
+            case .success(.known), .success(.new): return true
+            case .success(.changed), .success(.unclear), .failure: return false
+            }
+        } failed: { failure in
+            guard case .keyRefused(let found) = failure, let known else { return }
+            main.post { me.on($0).refused(found, of: name, insteadOf: known) }
+        }
+    }
+
+    private func knownKey(of name: String) throws -> Fingerprint? {
+        if let pin { return pin }
+        let pins = try PinStore(in: state).read()
+        if let mistake = pins.mistake(about: name) { throw mistake }
+        return pins.pins.first { $0.name == name }?.fingerprint
+    }
+
+    /// Made when the first link needs it: most programs make none, or none that leaves the host.
+    private func ownContext() throws -> TLSContext {
+        if let context { return context }
+        let made = try TLSContext(.client, identity: try IdentityFile(in: state).load())
+        context = made
+        return made
+    }
+
+    private func met(_ name: String, _ found: Fingerprint, _ meeting: Result<PinVerdict, any Error>) {
+        switch meeting {
+        case .success(.known): break
+        case .success(.new):
+            voice.tell("gateway \(name) is new; its key, \(found), is known from now on")
+        case .success(.changed(let old)): refused(found, of: name, insteadOf: old)
+        case .success(.unclear(let mistake)): voice.alarm("gateway \(name): \(mistake); the link is refused")
+        case .failure(let error):
+            voice.alarm("gateway \(name) is new, and its key cannot be remembered: \(error); give --state or --pin")
+        }
+    }
+
+    private func refused(_ found: Fingerprint, of name: String, insteadOf known: Fingerprint) {
+        if known == pin {
+            return voice.alarm("gateway \(name) has the key \(found), not that of --pin, \(known); the link is refused")
+        }
+        voice.alarm(
+            """
+            the key of gateway \(name) has changed: known is \(known), it shows \(found); the link is refused. Somebody may \
+            stand between. If you know that it has another key now: usl trust add \(name) \(found)
+            """)
+    }
+}

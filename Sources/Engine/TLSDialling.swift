@@ -1,0 +1,69 @@
+import SessionProtocol
+public import Transport
+
+/// What an opener does for the safety of its links.
+public enum LinkProtection: Sendable {
+    /// They are plain.
+    case plain
+    /// Those to other hosts are TLS.
+    case tls(TLSDialling)
+
+    var tls: TLSDialling? {
+        switch self {
+        case .plain: nil
+        case .tls(let dialling): dialling
+        }
+    }
+}
+
+/// How an opener makes its links to other hosts safe, and which gateway it takes for the right one.
+public struct TLSDialling: Sendable {
+    let context: TLSContext
+    /// Those of this gateway.
+    let tickets: TicketStore
+    /// A session keeps to the key that it has met first.
+    private(set) var accepted: AcceptedKeys
+    private let meets: @Sendable (Fingerprint) -> Bool
+    let failed: @Sendable (TLSFailure) -> Void
+
+    /// - Parameters:
+    ///   - accepted: the gateway's key, if it is known.
+    ///   - meets: if any key is accepted, asked about the one that the first link proves. Called on the session's loop.
+    ///   - failed: told why a handshake has failed. Called on the session's loop.
+    public init(
+        _ context: TLSContext, _ tickets: TicketStore, accepting accepted: AcceptedKeys,
+        meets: @escaping @Sendable (Fingerprint) -> Bool, failed: @escaping @Sendable (TLSFailure) -> Void
+    ) {
+        self.context = context
+        self.tickets = tickets
+        self.accepted = accepted
+        self.meets = meets
+        self.failed = failed
+    }
+
+    /// Whether a key that a link has proven is the gateway's.
+    mutating func trusts(_ fingerprint: Fingerprint) -> Bool {
+        switch accepted {
+        case .only(let fingerprints): return fingerprints.contains(fingerprint)
+        case .any:
+            guard meets(fingerprint) else { return false }
+            accepted = .only([fingerprint])
+            return true
+        }
+    }
+}
+
+extension LinkFailure {
+    /// What has become of a link whose TLS has failed.
+    init(_ failure: TLSFailure) {
+        switch failure {
+        case .keyRefused, .noCertificate: self = .security(.untrustedKey)
+        case .refusedByPeer: self = .security(.notAdmitted)
+        case .plainPeer: self = .security(.plainPeer)
+        case .closed: self = .closed
+        case .socket(let code): self = .socket(code.rawValue)
+        case .notTLS: self = .frame(.notUSL)
+        case .version, .application, .other: self = .security(.handshake)
+        }
+    }
+}
