@@ -4,7 +4,7 @@ public import SystemPackage
 
 /// Sole owner of a TCP connection under TLS 1.3.
 ///
-/// `handshake` first, until it is done; then `read` and `write`, which keep to the contract of `Link`: they never wait, and after
+/// `handshake` first, until it is done; then `read` (also if no event has come since: look at `hasBufferedInput`) and `write`, which keep to the contract of `Link`: they never wait, and after
 /// `wouldBlock` an event of the descriptor tells when it is worth another try.
 public struct TLSConnection: ~Copyable, @unchecked Sendable {
     // Sendable although its stream is not: nobody else has that, and OpenSSL ties an SSL to no thread.
@@ -79,6 +79,11 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
     /// has, or has recorded, a ticket of the key that `peerFingerprint` then tells; only with `done` is it certain that they
     /// are there now.
     public func takeEarlyData() -> [UInt8] { stream.takeEarlyData() }
+
+    /// Whether `write` may be called: once the handshake is done, and at a server as soon as early data has arrived. The answer to
+    /// early data then reaches the client with the server's part of the handshake, a round trip earlier; nobody but a holder of
+    /// the ticket can read it.
+    public var canWrite: Bool { stream.canWrite }
 
     /// What became of early data, once the handshake is done.
     public var earlyData: EarlyData { stream.earlyData }

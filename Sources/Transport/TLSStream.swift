@@ -22,8 +22,9 @@ final class TLSStream {
     let ssl: OpaquePointer
     private let accepted: AcceptedKeys
     private var stage: Stage
-    /// Early data that has arrived (server).
+    /// Early data that has arrived (server) and not been taken.
     private var arrivedEarly: [UInt8] = []
+    private var hasReadEarly = false
     /// The key of the peer, refused or not.
     private(set) var peerFingerprint: Fingerprint?
     private var refused: Fingerprint?
@@ -88,6 +89,11 @@ final class TLSStream {
     // MARK: - Handshake
 
     func handshake() -> HandshakeProgress {
+        switch flush() {
+        case .failed: return fail(failure ?? .closed)
+        case .wouldBlock: return .needsWrite
+        case .bytes, .endOfStream, nil: break
+        }
         while true {
             ERR_clear_error()
             let result: Int32
@@ -132,6 +138,7 @@ final class TLSStream {
         var bytes = [UInt8](repeating: 0, count: TLSContext.maximumEarlyData)
         let result = SSL_read_early_data(ssl, &bytes, bytes.count, &count)
         arrivedEarly += bytes[..<count]
+        if result == SSL_READ_EARLY_DATA_SUCCESS { hasReadEarly = true }
         return result
     }
 
@@ -172,6 +179,15 @@ final class TLSStream {
         if case .done = stage { true } else { false }
     }
 
+    /// A server's keys for data are there as soon as it has read early data (RFC 8446, 2.3).
+    var canWrite: Bool {
+        switch stage {
+        case .done: true
+        case .receivingEarly, .shaking: hasReadEarly
+        case .sendingEarly, .failed: false
+        }
+    }
+
     /// See `TLSConnection.takeEarlyData`.
     func takeEarlyData() -> [UInt8] {
         defer { arrivedEarly = [] }
@@ -205,7 +221,7 @@ final class TLSStream {
     var hasBufferedInput: Bool { ending != nil || mayHoldInput && SSL_has_pending(ssl) == 1 }
 
     func write(_ spans: UnsafeBufferPointer<iovec>) -> TransferResult {
-        precondition(isDone, "the handshake comes first")
+        precondition(canWrite, "the handshake comes first")
         if let result = flush() { return result }
         var source = SpanReader(spans)
         var total = 0
@@ -241,7 +257,10 @@ final class TLSStream {
         }
         ERR_clear_error()
         var count = 0
-        let result = SSL_write_ex(ssl, record.baseAddress, record.count, &count)
+        let result =
+            isDone
+            ? SSL_write_ex(ssl, record.baseAddress, record.count, &count)
+            : SSL_write_early_data(ssl, record.baseAddress, record.count, &count)
         let code = usl_errno()
         if result == 1 {
             recordsUnderKey += 1

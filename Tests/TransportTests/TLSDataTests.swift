@@ -93,6 +93,27 @@ import Testing
         #expect(!pair.client.hasBufferedOutput && !pair.server.hasBufferedOutput)
     }
 
+    /// No event tells of data that came with the end of the handshake.
+    @Test func dataBehindTheHandshakeIsNotForgotten() throws {
+        let pair = try TLSPair(ends)
+        try eventually {
+            if pair.client.handshake() == .done { return true }
+            #expect(pair.server.handshake() == .needsRead)
+            return false
+        }
+        #expect(withSpans(["first"]) { pair.client.write($0) } == .bytes(5))
+        let sent = try pair.client.withSocket { socket in
+            try eventually { try socket.unacknowledgedBytes() == 0 }
+            return try socket.info().bytes_acked
+        }
+        try pair.server.withSocket { socket in try eventually { try socket.info().bytes_received + 1 >= sent } }
+        #expect(pair.server.handshake() == .done)
+        #expect(pair.server.hasBufferedInput == true)
+        var bytes = [UInt8](repeating: 0, count: 100)
+        #expect(bytes.withUnsafeMutableBytes { pair.server.read(into: $0) } == .bytes(5))
+        #expect(pair.server.hasBufferedInput == false)
+    }
+
     @Test func oneSystemCallForHeaderAndPayload() throws {
         let pair = try TLSPair(ends)
         try pair.open()

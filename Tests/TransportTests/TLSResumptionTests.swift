@@ -55,6 +55,27 @@ import Testing
         #expect(try received(by: pair.server) == "more")
     }
 
+    /// Without that, early data would save no time: the answer would come as late as to data behind Finished.
+    @Test func earlyDataIsAnsweredBeforeTheHandshakeIsOver() throws {
+        let pair = try TLSPair(ends, resuming: try ticket(), earlyData: Array("ATTACH".utf8))
+        #expect(pair.server.canWrite == false)
+        #expect(pair.client.handshake() == .needsRead)
+        try eventually {
+            #expect(pair.server.handshake() == .needsRead)
+            return pair.server.takeEarlyData() == Array("ATTACH".utf8)
+        }
+        #expect(pair.server.canWrite == true)
+        #expect(withSpans(["ATTACHED"]) { pair.server.write($0) } == .bytes(8))
+        try eventually { pair.client.handshake() == .done }
+        // The server has not done anything more.
+        #expect(try received(by: pair.client) == "ATTACHED")
+        #expect(withSpans(["first"]) { pair.client.write($0) } == .bytes(5))
+        try pair.open()
+        #expect(try received(by: pair.server) == "first")
+        #expect(withSpans(["and on"]) { pair.server.write($0) } == .bytes(6))
+        #expect(try received(by: pair.client) == "and on")
+    }
+
     @Test func tooMuchEarlyDataIsNotSent() throws {
         let early = [UInt8](repeating: 7, count: TLSContext.maximumEarlyData + 1)
         let pair = try TLSPair(ends, resuming: try ticket(), earlyData: early)
