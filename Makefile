@@ -9,6 +9,7 @@ SECONDS ?= 20
 MINUTES ?= 10
 SEED ?=
 SHARE ?= 1
+CONNECTIONS ?= 50000
 
 tree := $(CURDIR)/.build/usl
 # The command with a Swift runtime inside and the libraries in Embedded Swift do not mix in one build.
@@ -18,7 +19,7 @@ sources := Sources Tests Fuzz Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo test test-all bench chaos faults simulate fuzz install format lint clean
+.PHONY: build demo test test-all bench chaos faults flood simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -41,9 +42,14 @@ test: lint build
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter 'EndToEndTests.(FaultTests|FalseAlarmTests)'
 
-# More: many simulated schedules, and minutes under tcpkill.
-test-all: test simulate
+# More: many simulated schedules, minutes under tcpkill, and a flood of strangers at a gateway.
+test-all: test simulate flood
 	$(tree)/bin/usl demo --seconds 300
+
+# Sessions go on, come back and are opened beside this many connections that are none.
+flood: build
+	@scripts/setup test
+	$(SWIFT) run -c release usl-lab flood --usl $(tree)/bin/usl --connections $(CONNECTIONS)
 
 # Random traffic under random faults; SEED repeats a run.
 chaos: build

@@ -77,10 +77,16 @@ public final class EventLoop {
         self.arena = arena
         timers = TimerWheel(now: now)
         scratch = .allocate(byteCount: Self.scratchBytes, alignment: 4096)
+        // What comes over links passes here, and no more belongs in a core dump than the rings do.
+        _ = madvise(scratch.baseAddress, scratch.count, MADV_DONTDUMP)
         try epoll.add(mailbox.descriptor, key: Self.mailboxKey)
     }
 
-    deinit { scratch.deallocate() }
+    deinit {
+        // Others will have this memory, and want to find it in theirs.
+        _ = madvise(scratch.baseAddress, scratch.count, MADV_DODUMP)
+        scratch.deallocate()
+    }
 
     // MARK: - Descriptors
 

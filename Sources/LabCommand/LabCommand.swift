@@ -7,7 +7,10 @@ import NetworkLab
 struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "usl-lab", abstract: "Programs of the network lab.",
-        subcommands: [PathCommand.self, TrafficCommand.self, ChaosCommand.self, FaultsCommand.self])
+        subcommands: [
+            PathCommand.self, TrafficCommand.self, ChaosCommand.self, FaultsCommand.self, FloodCommand.self,
+            FloodFromCommand.self,
+        ])
 }
 
 /// The process that is a path; the lab starts it.

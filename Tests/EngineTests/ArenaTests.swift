@@ -19,6 +19,33 @@ import Testing
         return slot
     }
 
+    /// VmFlags of the mapping that an address lies in (proc_pid_smaps(5)); `dd`: do not include in core dumps.
+    private func mappingFlags(of address: UnsafeRawPointer?) throws -> [Substring] {
+        let file = Descriptor(owning: try check(usl_open("/proc/self/smaps", O_RDONLY | O_CLOEXEC, 0)))
+        var (text, chunk) = ([UInt8](), [UInt8](repeating: 0, count: 1 << 16))
+        while case let count = read(file.number, &chunk, chunk.count), count > 0 { text += chunk[..<count] }
+        let wanted = UInt(bitPattern: address)
+        var isInside = false
+        for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(separator: " ")
+            let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+            if ends.count == 2 { isInside = ends[0] <= wanted && wanted < ends[1] }
+            if isInside, words[0] == "VmFlags:" { return Array(words.dropFirst()) }
+        }
+        return []
+    }
+
+    @Test("what applications say is in no core dump: neither rings nor what is read from links")
+    func coreDumps() throws {
+        let loop = try EventLoop(arena: ArenaLimits(capacity: 1 << 20))
+        let slot = try slot(64 << 10, of: loop.arena)
+        #expect(try mappingFlags(of: loop.arena.base).contains("dd"))
+        for offset in [0, loop.scratch.count - 1] {
+            #expect(try mappingFlags(of: loop.scratch.baseAddress! + offset).contains("dd"))
+        }
+        _ = slot.size
+    }
+
     @Test func roundsItsSizes() {
         let limits = ArenaLimits(capacity: 5_000_000, smallestSlot: 100_000, largestSlot: 16 << 20)
         #expect(limits.smallestSlot == 64 << 10)

@@ -6,6 +6,7 @@ import Testing
 import Transport
 
 @testable import Gateway
+@testable import SessionHost
 
 @Suite("Front door")
 struct FrontDoorTests {
@@ -143,6 +144,45 @@ struct FrontDoorTests {
         // The link that speaks becomes current, and the other is retired: in this order.
         expectAlive(first)
         expectAlive(second)
+    }
+
+    @Test("an epoch below the highest joins nothing, and neither does the gateway's own proof, or none")
+    func attachOldOrReflected() throws {
+        let (gateway, session, first) = try openSession()
+        let second = try HandMadeOpener(gateway.address)
+        second.say(try session.attach(link: 1, epoch: 5))
+        #expect(try second.hear()?.header.flags == 0)
+        let old = try HandMadeOpener(gateway.address)
+        old.say(try session.attach(link: 2, epoch: 4))
+        #expect(try old.hear()?.header.flags == 1)
+        let keyless = try HandMadeSession(1, to: gateway.serverAddress)
+        for frame in [
+            try session.attach(link: 2, epoch: 6, as: .acceptor), try keyless.attach(link: 2, epoch: 6),
+        ] {
+            let intruder = try HandMadeOpener(gateway.address)
+            intruder.say(frame)
+            #expect(try intruder.hear() == nil)
+        }
+        expectAlive(first)
+        expectAlive(second)
+    }
+
+    @Test("an OPEN or ATTACH that is cut at any byte changes nothing, and leaves nothing behind")
+    func truncated() throws {
+        let (gateway, session, first) = try openSession()
+        let frames = [
+            try HandMadeSession(2, to: gateway.serverAddress).greeting, try session.attach(link: 1, epoch: 1),
+        ]
+        for frame in frames {
+            for end in frame.indices {
+                let cut = try HandMadeOpener(gateway.address)
+                cut.say(Array(frame[..<end]))
+            }
+        }
+        let limit = ContinuousClock.now + .seconds(10)
+        while gateway.ask(\.strangers.report.handshakes.now) != 0, ContinuousClock.now < limit {}
+        #expect(gateway.ask(\.strangers.report.handshakes.now) == 0 && gateway.ask(\.liveSessions) == 1)
+        expectAlive(first)
     }
 
     @Test("who comes back to a session that is over hears how it ended")

@@ -103,14 +103,14 @@ final class HandMadeSession {
         key = try agreement.resumeKey(as: .opener, of: id, with: [UInt8](frame.payload[4..<36]))
     }
 
-    /// Preface and ATTACH, sealed; `spoil` turns bits of its proof.
-    func attach(link: UInt32, epoch: UInt64, spoil: UInt8 = 0) throws -> [UInt8] {
+    /// Preface and ATTACH, sealed; `spoil` turns bits of its proof, and another role makes it the gateway's own proof.
+    func attach(link: UInt32, epoch: UInt64, spoil: UInt8 = 0, as role: Role = .opener) throws -> [UInt8] {
         let items =
             item(0x8001, bytes(id.high) + bytes(id.low)) + item(0x8005, bytes(link)) + item(0x8006, bytes(epoch))
             + item(0x8007, bytes(UInt64(0)))
         let header = FrameHeader(type: .attach, window: 16, length: UInt32(items.count + 4 + Wire.proofLength))
         let frame = header.encodedBytes + items
-        let transcript = Array("USL/1 attach".utf8) + [Role.opener.rawValue] + frame
+        let transcript = Array("USL/1 attach".utf8) + [role.rawValue] + frame
         var proof = try key?.proof(of: transcript) ?? [UInt8](repeating: 0, count: Wire.proofLength)
         proof[0] ^= spoil
         return Wire.preface + frame + item(0x800d, proof)

@@ -46,6 +46,31 @@ import Testing
         #expect(ControlResponse(answer.span) == .refused(ECONNREFUSED))
     }
 
+    /// The directory keeps others out already; the socket does so by itself, whoever can reach it.
+    @Test(.enabled(if: geteuid() == 0)) func anotherUserIsTurnedAway() throws {
+        let listener = try ControlListener(path: path)
+        chmod(temporary.path, 0o755)
+        chmod(path, 0o666)
+        let script = """
+            import os, socket, sys
+            os.setuid(65534)
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(sys.argv[1])
+            s.settimeout(20)
+            sys.exit(s.recv(1) != b'')
+            """
+        let client = try ChildProcess.spawn(["/usr/bin/python3", "-c", script, path])
+        try wait(listener.descriptor.number, for: POLLIN)
+        let isAdmitted = try listener.accept() != nil
+        #expect(!isAdmitted)
+        #expect(try client.wait() == .exited(0))
+        // It keeps nobody else out.
+        let own = try ControlConnection(path: path)
+        let server = try unwrap(listener.accept())
+        #expect(server.peer.user == geteuid())
+        _ = own.descriptor.number
+    }
+
     @Test func statusIsARequest() throws {
         let listener = try ControlListener(path: path)
         let client = try ControlConnection(path: path)

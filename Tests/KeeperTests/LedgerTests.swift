@@ -14,6 +14,24 @@ struct LedgerTests {
         suspendLimit: 86_400,
         details: .keyShares(opener: Array(1...32), own: Array(33...64)))
 
+    @Test("keys are in no core dump")
+    func coreDumps() throws {
+        let ledger = try Ledger(capacity: 16)
+        let file = Descriptor(owning: try check(usl_open("/proc/self/smaps", O_RDONLY | O_CLOEXEC, 0)))
+        var (text, chunk) = ([UInt8](), [UInt8](repeating: 0, count: 1 << 16))
+        while case let count = read(file.number, &chunk, chunk.count), count > 0 { text += chunk[..<count] }
+        let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+        // One for each ledger that this and other tests have mapped now.
+        let ledgers = lines.indices.filter { lines[$0].contains("/memfd:usl-ledger") }
+        #expect(!ledgers.isEmpty)
+        for index in ledgers {
+            // proc_pid_smaps(5): `dd`, do not include in core dumps.
+            let flags = lines[index...].first { $0.hasPrefix("VmFlags:") }
+            #expect(flags?.split(separator: " ").contains("dd") == true)
+        }
+        #expect(ledger.capacity == 16)
+    }
+
     @Test("a successor finds what was stored, through the memory file alone")
     func survives() throws {
         let ledger = try Ledger(capacity: 16)
