@@ -110,7 +110,9 @@ struct ProjectRulesTests {
         let reasons = try tree.text("Sources/SessionProtocol/Session+Status.swift").quotedWords
         let fields = try tree.text("Sources/SessionHost/StatusJSON.swift").quotedWords
         #expect(reasons.count > 10 && fields.count > 15)
-        for word in reasons + fields {
+        let strangers = try tree.text("Sources/SessionHost/StrangerReport.swift").quotedWords
+        #expect(strangers.count > 10)
+        for word in reasons + fields + strangers {
             let isExplained = page.contains("`\(word)`")
             #expect(isExplained, "docs/status.md does not explain '\(word)'")
         }

@@ -9,8 +9,8 @@ import Transport
 @testable import SessionHost
 
 /// What those may make a gateway hold who have proven nothing.
-@Suite("Strangers")
-struct StrangerTests {
+@Suite("Bounds of strangers")
+struct StrangerBoundsTests {
     private func limits(_ change: (inout StrangerLimits) -> Void) -> StrangerLimits {
         var limits = StrangerLimits()
         change(&limits)
