@@ -17,11 +17,8 @@ final class LegOwner {
         guard diagnosis != nil else { return true }
         do {
             // One that is gone already, with a reset, has left nothing that could be trusted.
-            guard let found = try diagnosis!.socket(local: leg.application, remote: listener) else { return false }
-            if found.cookie == expected.cookie { return true }
-            // A multipath socket is not the one that carries its bytes, and both have one owner.
-            guard let user = expected.multipathUser else { return false }
-            return found.user == user || !found.hasOwner
+            guard let found = try diagnosis!.cookie(local: leg.application, remote: listener) else { return false }
+            return found == expected.cookie
         } catch {
             return true
         }

@@ -1,4 +1,3 @@
-import CLinux
 import Engine
 import Interception
 import Keeper
@@ -90,9 +89,7 @@ final class RestoredConnection {
         source.map {
             ExpectedLeg(
                 source: $0, destination: application.isMapped ? destination.mapped : destination,
-                cookie: application.cookie,
-                // The ledger does not tell whether the socket is a multipath one; a program of this user may have it.
-                multipathUser: geteuid())
+                cookie: application.cookie)
         }
     }
 

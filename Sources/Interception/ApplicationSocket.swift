@@ -1,4 +1,4 @@
-public import CLinux
+import CLinux
 public import Kernel
 public import SystemPackage
 
@@ -62,16 +62,7 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// - Returns: what to know once this copy is closed.
     public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
-        return ExpectedLeg(
-            source: try bindSource(), destination: destination, cookie: cookie, multipathUser: multipathUser)
-    }
-
-    private var multipathUser: uid_t? {
-        let number = descriptor.number
-        let transport = try? SocketOption.read(SOL_SOCKET, SO_PROTOCOL, of: number, initial: Int32(0))
-        var status = stat()
-        guard transport == Int32(IPPROTO_MPTCP), fstat(number, &status) == 0 else { return nil }
-        return status.st_uid
+        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie)
     }
 
     /// The address from which the leg will come, never IPv4-mapped.
@@ -136,14 +127,11 @@ public struct ExpectedLeg: Hashable, Sendable {
     public let destination: SocketAddress
     /// The kernel's identity of the application's socket (`SO_COOKIE`).
     public let cookie: UInt64
-    /// Of a multipath socket, the user who has made it: its bytes are carried by another socket of his.
-    public let multipathUser: uid_t?
 
-    public init(source: SocketAddress, destination: SocketAddress, cookie: UInt64, multipathUser: uid_t? = nil) {
+    public init(source: SocketAddress, destination: SocketAddress, cookie: UInt64) {
         self.source = source
         self.destination = destination
         self.cookie = cookie
-        self.multipathUser = multipathUser
     }
 
     /// The family of the leg: IPv4 also for an IPv4-mapped destination.

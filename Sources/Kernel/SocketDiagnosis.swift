@@ -3,16 +3,6 @@ public import SystemPackage
 
 /// Asks the kernel about TCP sockets of this network namespace by their addresses, whoever has them (sock_diag(7)).
 public struct SocketDiagnosis: ~Copyable {
-    /// What the kernel says of a socket.
-    public struct Finding: Equatable, Sendable {
-        /// Its identity, as `SO_COOKIE` tells it; kept also when its program has closed it, through TIME_WAIT.
-        public let cookie: UInt64
-        /// Whose it is.
-        public let user: uid_t
-        /// False once no program has it any more; then `user` says nothing.
-        public let hasOwner: Bool
-    }
-
     /// One answer has less.
     private static let answerSize = 4096
 
@@ -24,13 +14,14 @@ public struct SocketDiagnosis: ~Copyable {
         socket = Descriptor(owning: try check(CLinux.socket(AF_NETLINK, type, NETLINK_SOCK_DIAG)))
     }
 
-    /// The socket with these addresses; nil if there is none. The kernel answers while it is asked: nothing is waited for.
+    /// The identity of the socket with these addresses, as `SO_COOKIE` tells it; nil if there is none. The kernel keeps it
+    /// when the socket's program has closed it, through TIME_WAIT. It answers while it is asked: nothing is waited for.
     ///
     /// - Parameters:
     ///   - local: the socket's own address.
     ///   - remote: the other end's, of the same family.
-    /// - Throws: `ENOENT` is nil; others where the kernel cannot be asked about TCP.
-    public borrowing func socket(local: SocketAddress, remote: SocketAddress) throws(Errno) -> Finding? {
+    /// - Throws: where the kernel cannot be asked about TCP.
+    public borrowing func cookie(local: SocketAddress, remote: SocketAddress) throws(Errno) -> UInt64? {
         var request = (nlmsghdr(), inet_diag_req_v2())
         let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size
         request.0.nlmsg_len = UInt32(length)
@@ -59,7 +50,7 @@ public struct SocketDiagnosis: ~Copyable {
         }
     }
 
-    private static func answer(from number: Int32) throws(Errno) -> Finding? {
+    private static func answer(from number: Int32) throws(Errno) -> UInt64? {
         try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { (buffer) throws(Errno) in
             let count = try retrying { recv(number, buffer.baseAddress, buffer.count, 0) }
             let body = UnsafeRawBufferPointer(rebasing: buffer[..<max(0, count)])
@@ -75,8 +66,7 @@ public struct SocketDiagnosis: ~Copyable {
             guard body.count >= headerSize + MemoryLayout<inet_diag_msg>.size else { throw .badMessage }
             let message = body.loadUnaligned(fromByteOffset: headerSize, as: inet_diag_msg.self)
             let (low, high) = message.id.idiag_cookie
-            return Finding(
-                cookie: UInt64(high) << 32 | UInt64(low), user: message.idiag_uid, hasOwner: message.idiag_inode != 0)
+            return UInt64(high) << 32 | UInt64(low)
         }
     }
 }
