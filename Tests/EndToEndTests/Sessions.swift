@@ -10,7 +10,7 @@ extension Host {
             def sessions():
                 global found
                 found = json.loads(subprocess.run([sys.argv[1], 'status', '--json'], check=True, capture_output=True).stdout)
-                assert list(found) == ['sessions']
+                assert list(found) == ['sessions', 'gateways']
                 return found['sessions']
             try: eventually(lambda: (lambda sessions: \(condition))(sessions()), \(limit.components.seconds))
             except AssertionError: sys.exit(json.dumps(found))

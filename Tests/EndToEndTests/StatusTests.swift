@@ -106,14 +106,14 @@ extension EndToEnd {
                 let client = lab["client"]
                 let usl = try UnderTest.usl()
                 #expect(try client.succeed([usl, "status"]) == "")
-                #expect(try client.succeed([usl, "status", "--json"]) == "{\"sessions\":[]}\n")
+                #expect(try client.succeed([usl, "status", "--json"]) == "{\"sessions\":[],\"gateways\":[]}\n")
                 let gateway = try client.start([usl, "gateway", "--listen", "localhost", "--allow", "localhost:22"])
                 try client.waitForListener(port: UnderTest.gatewayPort)
                 gateway.killGroup()
                 #expect(try client.succeed(["ls", "/run/usl"]).hasPrefix("gateway-"))
                 try waitUntil("silence of the dead", within: .seconds(5)) { () throws(LabError) in
                     let outcome = try client.run([usl, "status", "--json"])
-                    return outcome.output == "{\"sessions\":[]}\n" && outcome.errors == ""
+                    return outcome.output == "{\"sessions\":[],\"gateways\":[]}\n" && outcome.errors == ""
                 }
                 #expect(try client.succeed(["ls", "/run/usl"]) == "")
             }
