@@ -78,10 +78,11 @@ struct ProcessTreeTests {
         "wrong usage is 125 and names what is wrong",
         arguments: [
             (["--foo", "ls"], "--foo"), ([], "command"), (["--gateway", "no such host", "ls"], "no such host"),
-            (["--gateway", "192.0.2.1", "ls"], "--plain"), (["--treatment", "x", "ls"], "--treatment"),
+            (["--pin", "x", "ls"], "'x'"), (["--treatment", "x", "ls"], "--treatment"),
             (["--suspend", "x", "ls"], "'x'"), (["gateway"], "--allow"),
             (["gateway", "--plain", "--allow", "x"], "--allow x"),
-            (["gateway", "--allow", "*:22"], "--plain"), (["-q", "-v", "ls"], "-q"),
+            (["gateway", "--plain", "--allow", "*:22", "--authorized", "/dev/null"], "--authorized"),
+            (["gateway", "--allow", "*:22", "--authorized", "/nonexistent"], "/nonexistent"), (["-q", "-v", "ls"], "-q"),
             (["forward", "x", "y:1"], "listen"),
             (["--plain", "status"], "--plain"), (["status", "x"], "x"),
         ])
