@@ -82,7 +82,8 @@ struct ProcessTreeTests {
             (["--suspend", "x", "ls"], "'x'"), (["gateway"], "--allow"),
             (["gateway", "--plain", "--allow", "x"], "--allow x"),
             (["gateway", "--plain", "--allow", "*:22", "--authorized", "/dev/null"], "--authorized"),
-            (["gateway", "--allow", "*:22", "--authorized", "/nonexistent"], "/nonexistent"), (["-q", "-v", "ls"], "-q"),
+            (["gateway", "--allow", "*:22", "--authorized", "/nonexistent"], "/nonexistent"),
+            (["-q", "-v", "ls"], "-q"),
             (["forward", "x", "y:1"], "listen"),
             (["--plain", "status"], "--plain"), (["status", "x"], "x"),
         ])

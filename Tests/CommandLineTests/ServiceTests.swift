@@ -60,7 +60,8 @@ struct ServiceTests {
     @Test("a worker that dies again and again is given up")
     func crashLoop() throws {
         let gateway = try installation.start([
-            installation.usl, "gateway", "--listen", "127.0.0.1:\(try freePort())", "--allow", "localhost:22", "--state",
+            installation.usl, "gateway", "--listen", "127.0.0.1:\(try freePort())", "--allow", "localhost:22",
+            "--state",
             installation.directory + "/state",
         ])
         eventually { installation.keepers("gateway").count == 1 }
