@@ -2,7 +2,6 @@ import Engine
 import Interception
 import Keeper
 import Kernel
-import Rendezvous
 import SessionHost
 import SessionProtocol
 import SystemPackage
@@ -27,9 +26,8 @@ final class Agent {
     let groupedNotices: GroupedNotices
     let admission: Admission
     private let ledger: SessionLedger
-    private var detected = DetectionCache<SocketAddress>()
-    /// Connections that wait for the same destination to be probed.
-    private var probing: [SocketAddress: [(Route) -> Void]] = [:]
+    private lazy var detection = Detection(
+        isPlain: options.isPlain, trust: trust, on: loop, warn: { [unowned self] in notices.warn($0) })
     /// What applications take their sockets for, by the cookie of the socket.
     private(set) var socketNames: [UInt64: SocketNames] = [:]
     private(set) var drain: Drain?
@@ -69,26 +67,7 @@ final class Agent {
     func route(to destination: SocketAddress, decided: @escaping (Route) -> Void) {
         if options.treatment == .direct { return decided(.direct) }
         if let gateway = options.gateway { return decided(.session(gateways: gateway.addresses)) }
-        let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
-        switch detected.finding(for: place, now: loop.now.nanoseconds) {
-        case .gateway: decided(.session(gateways: [place]))
-        case .ordinary: decided(.direct)
-        case nil:
-            let isFirst = probing[place] == nil
-            probing[place, default: []].append(decided)
-            guard isFirst else { return }
-            GatewayProbe.start(place, on: loop) { [self] finding in
-                if finding != .gateway, detected.lastFinding(for: place) == .gateway {
-                    notices.warn("the gateway at \(place) does not answer any more; connected directly")
-                }
-                detected.note(finding == .gateway ? .gateway : .ordinary, for: place, now: loop.now.nanoseconds)
-                if finding == .stranger {
-                    notices.warn("\(place) is no USL gateway, though something listens there; connected directly")
-                }
-                let route: Route = finding == .gateway ? .session(gateways: [place]) : .direct
-                for decided in probing.removeValue(forKey: place) ?? [] { decided(route) }
-            }
-        }
+        detection.look(at: destination.unmapped.with(port: AgentOptions.gatewayPort), decided: decided)
     }
 
     // MARK: - Sessions

@@ -5,14 +5,19 @@ import SessionProtocol
 import SystemPackage
 import Transport
 
-/// Finds out whether a gateway listens at an address: connects, says USL's preface, and waits for the gateway's.
+/// Finds out whether a gateway listens at an address, that speaks what this end wants of a link: connects, and does a TLS
+/// handshake, or says USL's preface and waits for the gateway's.
 final class GatewayProbe {
     enum Finding: Equatable {
         case gateway
+        /// A gateway that is plain where this end wants TLS, or the other way round.
+        case disagreeing
         /// Nobody listens there, or nobody answers.
         case nobody
         /// Something listens that is no gateway; its first bytes, if it said any.
         case stranger
+        /// This end wants TLS, and has no key.
+        case keyless(String)
     }
 
     /// After this time without an answer the peer counts as ordinary.
@@ -21,33 +26,44 @@ final class GatewayProbe {
     static let maximumDials = 8
 
     private let address: SocketAddress
+    /// For a link over TLS; nil: a plain one is wanted. Asked when something listens, since a key may be made then.
+    private let security: (() throws -> TLSContext)?
     private let loop: EventLoop
     private let done: (Finding) -> Void
-    private var socket: TCPSocket?
+    private var link: Link?
     private var registration: Registration?
     private var timer: TimerToken?
     private var isConnected = false
     private var dials = 0
     private var matched = 0
 
-    private init(_ address: SocketAddress, on loop: EventLoop, done: @escaping (Finding) -> Void) {
+    private init(
+        _ address: SocketAddress, _ security: (() throws -> TLSContext)?, on loop: EventLoop,
+        done: @escaping (Finding) -> Void
+    ) {
         self.address = address
+        self.security = security
         self.loop = loop
         self.done = done
     }
 
     /// Calls `done` once, on the loop; where the kernel knows at once that there is no way, before this returns.
-    static func start(_ address: SocketAddress, on loop: EventLoop, done: @escaping (Finding) -> Void) {
-        let probe = GatewayProbe(address, on: loop, done: done)
+    ///
+    /// - Parameter security: for a link over TLS; nil for a plain one.
+    static func start(
+        _ address: SocketAddress, _ security: (() throws -> TLSContext)?, on loop: EventLoop,
+        done: @escaping (Finding) -> Void
+    ) {
+        let probe = GatewayProbe(address, security, on: loop, done: done)
         probe.timer = loop.schedule(probe, at: loop.now + limit)
         probe.dial()
     }
 
     private func dial() {
         do throws(Errno) {
-            let socket = try TCPSocket.dial(address, profile: .suited(to: address))
-            registration = try loop.register(socket.number, self)
-            self.socket = consume socket
+            let link = Link(plain: try TCPSocket.dial(address, profile: .suited(to: address)))
+            registration = try loop.register(link.number, self)
+            self.link = consume link
             isConnected = false
             matched = 0
             dials += 1
@@ -59,7 +75,7 @@ final class GatewayProbe {
     private func hangUp() {
         if let registration { loop.deregister(registration) }
         registration = nil
-        socket = nil
+        link = nil
     }
 
     private func finish(_ finding: Finding) {
@@ -76,15 +92,45 @@ final class GatewayProbe {
         if isConnected, error == .connectionReset, dials < GatewayProbe.maximumDials { dial() } else { finish(.nobody) }
     }
 
+    private func connected() {
+        isConnected = true
+        guard let security else {
+            _ = link?.write(Wire.preface)
+            return
+        }
+        do {
+            guard let plain = link.take() else { return }
+            link = Link(tls: try TLSConnection(client: try security(), plain.intoSocket(), accepting: .any))
+        } catch {
+            finish(.keyless("\(error)"))
+        }
+    }
+
+    private func shake() {
+        switch link?.handshake() {
+        case .done: finish(.gateway)
+        case .needsRead, .needsWrite, nil: return
+        case .failed(.plainPeer): finish(.disagreeing)
+        case .failed(.socket(let error)): failed(error)
+        // It shows a key, and does not like this end's.
+        case .failed(.refusedByPeer), .failed(.keyRefused): finish(.gateway)
+        case .failed(.notTLS), .failed(.version), .failed(.application), .failed(.noCertificate), .failed(.closed),
+            .failed(.other):
+            finish(.stranger)
+        }
+    }
+
     private func read() {
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.scratch[..<Wire.preface.count])
-        while let result = socket?.receive(into: buffer) {
+        // A gateway that wants TLS says more than its preface, and at once.
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.scratch[..<(Wire.preface.count + 1)])
+        while let result = link?.read(into: buffer) {
             switch result {
             case .bytes(let count):
-                let bytes = loop.scratch[..<count]
+                let bytes = loop.scratch[..<min(count, Wire.preface.count - matched)]
                 guard Wire.preface[matched...].starts(with: bytes) else { return finish(.stranger) }
-                matched += count
-                if matched == Wire.preface.count { return finish(.gateway) }
+                matched += bytes.count
+                guard matched == Wire.preface.count else { continue }
+                return finish(count > bytes.count ? .disagreeing : .gateway)
             case .wouldBlock: return
             case .endOfStream: return finish(.stranger)
             case .failed(let error): return failed(error)
@@ -97,15 +143,11 @@ extension GatewayProbe: EventHandler, TimerHandler {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         do throws(Errno) {
             if !isConnected {
-                guard try socket?.finishConnect() == true else { return }
-                isConnected = true
-                Wire.preface.withUnsafeBytes { bytes in
-                    var vector = iovec(
-                        iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-                    withUnsafePointer(to: &vector) { _ = socket?.send(UnsafeBufferPointer(start: $0, count: 1)) }
-                }
+                let isDone = try link?.withSocket { (socket) throws(Errno) in try socket.finishConnect() }
+                guard isDone == true else { return }
+                connected()
             }
-            read()
+            if security == nil { read() } else { shake() }
         } catch {
             failed(error)
         }

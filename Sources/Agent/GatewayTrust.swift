@@ -53,6 +53,11 @@ final class GatewayTrust {
         }
     }
 
+    /// Whether a key is known under that name, or something that cannot be read.
+    func knows(_ name: String) -> Bool {
+        do { return try knownKey(of: name) != nil } catch { return true }
+    }
+
     private func knownKey(of name: String) throws -> Fingerprint? {
         if let pin { return pin }
         let pins = try PinStore(in: state).read()
@@ -61,7 +66,7 @@ final class GatewayTrust {
     }
 
     /// Made when the first link needs it: most programs make none, or none that leaves the host.
-    private func ownContext() throws -> TLSContext {
+    func ownContext() throws -> TLSContext {
         if let context { return context }
         let made = try TLSContext(.client, identity: try IdentityFile(in: state).load())
         context = made

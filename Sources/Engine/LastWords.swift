@@ -9,13 +9,13 @@ public final class LastWords {
     /// Bytes that are read away at most: a peer that goes on talking must not keep the loop.
     private static let patience = 1 << 20
 
-    private var link: Link
+    private let socket: TCPSocket
     private var registration: Registration?
     private var timer: TimerToken?
     private var bytesRead = 0
     private var ended: (() -> Void)?
 
-    private init(_ link: consuming Link) { self.link = link }
+    private init(_ socket: consuming TCPSocket) { self.socket = socket }
 
     /// - Parameters:
     ///   - bytes: short enough for an empty send buffer; what does not fit is lost.
@@ -25,11 +25,13 @@ public final class LastWords {
     public static func say(
         _ bytes: [UInt8], over link: consuming Link, on loop: EventLoop, ended: (() -> Void)? = nil
     ) -> LastWords? {
-        let words = LastWords(link)
-        _ = words.link.write(bytes)
-        guard (try? words.link.shutdown()) != nil else { return nil }
+        var link = link
+        _ = link.write(bytes)
+        guard (try? link.shutdown()) != nil else { return nil }
+        // What the peer still says is read away, not understood.
+        let words = LastWords(link.intoSocket())
         words.ended = ended
-        words.registration = try? loop.register(words.link.number, words)
+        words.registration = try? loop.register(words.socket.number, words)
         words.timer = loop.schedule(words, at: loop.now + limit)
         return words
     }
@@ -52,7 +54,7 @@ public final class LastWords {
 extension LastWords: EventHandler, TimerHandler {
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
         while bytesRead < LastWords.patience {
-            switch link.read(into: loop.scratch) {
+            switch socket.receive(into: loop.scratch) {
             case .bytes(let count): bytesRead += count
             case .wouldBlock: return
             case .endOfStream, .failed: return end(on: loop)

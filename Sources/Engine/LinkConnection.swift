@@ -8,15 +8,18 @@ final class LinkConnection {
         case connecting
         /// TLS is in its handshake.
         case securing
+        /// Likewise, and the session has it already. Opener: its ATTACH goes with the first flight, once it is made. Acceptor: the
+        /// answer to that may be written, and nothing read.
+        case securingEarly
         case open
         /// Nothing more is written; the socket is shut for writing once the queue is empty.
         case ending
         case ended
 
-        /// Whether the session has it.
-        var carriesFrames: Bool {
+        /// Whether the handshake is over.
+        var isSecured: Bool {
             switch self {
-            case .connecting, .securing: false
+            case .connecting, .securing, .securingEarly: false
             case .open, .ending, .ended: true
             }
         }
@@ -35,6 +38,8 @@ final class LinkConnection {
     var isWritable = false
     /// FIN or an error has been reported, so a short read does not mean that nothing follows.
     var isHangingUp = false
+    /// Opener: what was sent with the first flight, until it is known whether that was read.
+    var early: [UInt8] = []
     /// A server's ticket comes with the first bytes.
     var awaitsTicket = false
     /// Why a write has failed; what had arrived before is still read.

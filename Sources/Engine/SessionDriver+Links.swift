@@ -30,6 +30,7 @@ extension SessionDriver {
         let (remote, unread) = (accepted.remote, accepted.unread)
         let connection = LinkConnection(
             tag: nextTag(), number: number, accepted.intoLink(), to: remote, stage: .open)
+        if !connection.link.isSecured { connection.stage = .securingEarly }
         do {
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
         } catch {
@@ -46,43 +47,10 @@ extension SessionDriver {
         if !unread.isEmpty { unread.withUnsafeBytes { take($0, from: connection) } }
     }
 
-    func finishConnect(_ connection: LinkConnection) {
-        do {
-            let isConnected = try connection.link.withSocket { (socket) throws(Errno) in try socket.finishConnect() }
-            guard isConnected else { return }
-            connection.stage = .securing
-            secure(connection)
-        } catch {
-            lose(connection.number, .socket(error.rawValue))
-        }
-    }
-
-    /// Goes on with the handshake of a link that was dialled; the session has it once it is safe.
-    func secure(_ connection: LinkConnection) {
-        switch connection.link.handshake() {
-        case .needsRead, .needsWrite: return
-        case .failed(let failure):
-            tls?.failed(failure)
-            return lose(connection.number, LinkFailure(failure))
-        case .done: break
-        }
-        if let fingerprint = connection.link.peerFingerprint {
-            guard tls?.trusts(fingerprint) == true else { return lose(connection.number, .security(.untrustedKey)) }
-            connection.awaitsTicket = true
-            // The handshake has used up what the events have said.
-            connection.isReadable = true
-            connection.isWritable = true
-        }
-        connection.stage = .open
-        lastPeer = connection.remote
-        if let path = connection.path { paths?.connected(to: connection.remote, on: path) }
-        session.linkConnected(connection.number, roundTrip: vitals(of: connection)?.roundTrip, loop.now)
-    }
-
     /// Reads what has arrived, so that a process that had no time for it does not blame the link, and then reports what
     /// the kernel knows.
     func examine(_ number: LinkNumber) {
-        guard let connection = links.first(where: { $0.number == number }), connection.stage.carriesFrames else {
+        guard let connection = links.first(where: { $0.number == number }), connection.stage.isSecured else {
             return
         }
         connection.isReadable = true
@@ -91,7 +59,7 @@ extension SessionDriver {
         session.linkExamined(connection.number, vitals, loop.now)
     }
 
-    private func vitals(of connection: LinkConnection) -> LinkVitals? {
+    func vitals(of connection: LinkConnection) -> LinkVitals? {
         connection.link.withSocket { socket in
             guard let info = try? socket.info() else { return nil }
             let roundTrip: Interval? = info.rtt > 0 ? .microseconds(UInt64(info.rtt)) : nil
@@ -131,13 +99,6 @@ extension SessionDriver {
             case .failed(let code): lose(connection.number, failure(of: connection, code))
             }
         }
-    }
-
-    /// A peer that does not admit this end's key says so when this end's handshake is over.
-    private func failure(of connection: LinkConnection, _ code: Errno) -> LinkFailure {
-        guard let failure = connection.link.tlsFailure else { return .socket(code.rawValue) }
-        tls?.failed(failure)
-        return LinkFailure(failure)
     }
 
     /// Gives received bytes to the session and what is new of them to the application, in one write.
@@ -190,6 +151,8 @@ extension SessionDriver {
 
     /// Gives the link what the session has for it, as far as it takes it in this turn.
     func flush(_ connection: LinkConnection) {
+        guard connection.stage.isSecured || connection.stage == .securingEarly else { return }
+        if sendsEarly(connection) { return }
         var total = 0
         while connection.isWritable {
             fill(connection)
@@ -214,7 +177,7 @@ extension SessionDriver {
     }
 
     private func fill(_ connection: LinkConnection) {
-        while connection.queue.wantsMore, connection.stage == .open,
+        while connection.queue.wantsMore, connection.stage == .open || connection.stage == .securingEarly,
             let frame = session.nextFrame(on: connection.number, loop.now, maximumData: Wire.maximumData)
         {
             if frame == .end { connection.stage = .ending } else { connection.queue.append(frame) }

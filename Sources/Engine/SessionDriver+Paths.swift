@@ -24,14 +24,6 @@ extension SessionDriver {
         }
     }
 
-    /// Links that stay on this host are plain.
-    private func link(over socket: consuming TCPSocket, to gateway: SocketAddress) throws -> Link {
-        guard let tls, !gateway.isLoopback else { return Link(plain: socket) }
-        return Link(
-            tls: try TLSConnection(
-                client: tls.context, socket, accepting: tls.accepted, resuming: tls.tickets.take()))
-    }
-
     /// Interfaces, addresses or routes have changed, or the machine has slept: paths come and go with their sources, links
     /// whose address is gone are replaced at once, and all others are asked whether they still work.
     ///
@@ -60,7 +52,7 @@ extension SessionDriver {
 
     /// What has broken this link may have broken others to the same host. To be called before the session forgets it.
     func warnNeighbours(of number: LinkNumber) {
-        guard let link = links.first(where: { $0.number == number }), link.stage.carriesFrames else { return }
+        guard let link = links.first(where: { $0.number == number }), link.stage.isSecured else { return }
         owner?.linkBroke(self, to: link.remote.host)
     }
 }

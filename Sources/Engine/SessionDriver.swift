@@ -207,7 +207,7 @@ public final class SessionDriver {
             deliverHeld()
             deliverFin()
             readLeg()
-            for link in links where link.stage.carriesFrames { flush(link) }
+            for link in links { flush(link) }
             closeLegIfComplete()
         } while session.hasEffects
         isSettling = false
@@ -351,7 +351,7 @@ extension SessionDriver: TimerHandler {
 
 extension SessionDriver: LoopTask {
     public func run(on loop: EventLoop) {
-        for link in links where link.isReadable && link.stage.carriesFrames { read(link) }
+        for link in links where link.isReadable && link.stage.isSecured { read(link) }
         settle()
     }
 }
@@ -364,10 +364,10 @@ extension SessionDriver: EventHandler {
             link.note(events)
             switch link.stage {
             case .connecting: finishConnect(link)
-            case .securing: secure(link)
+            case .securing, .securingEarly: secure(link)
             case .open, .ending, .ended: break
             }
-            if link.stage.carriesFrames, link.isReadable { read(link) }
+            if link.stage.isSecured, link.isReadable { read(link) }
         }
         settle()
     }

@@ -50,6 +50,8 @@ final class Greeting {
     /// Once it has been told why it is let go.
     private var words: LastWords?
     private var stage = Stage.unknown
+    /// What is being taken has come with the first flight.
+    private var isEarly = false
 
     init(
         _ socket: consuming TCPSocket, from remote: SocketAddress, at door: FrontDoor, bounds: StrangerLimits,
@@ -160,13 +162,24 @@ final class Greeting {
     private func shake() {
         switch link?.handshake() {
         case .done: stage = .reading
-        case .needsRead, .needsWrite, nil: return
+        case .needsRead, .needsWrite: break
+        case nil: return
         case .failed(.closed), .failed(.socket): door.greetingFailed(self, .closed)
         case .failed(let failure):
             // The alert that says why has been sent. What follows is read away, or a reset would overtake it.
             if let failed = link.take() { link = Link(plain: failed.intoSocket()) }
-            door.greetingFailed(self, .insecure(failure))
+            return door.greetingFailed(self, .insecure(failure))
         }
+        if let early = link?.takeEarlyData(), !early.isEmpty { takeEarly(early) }
+    }
+
+    /// What has come with the first flight, and may have come from somebody who has recorded it: an ATTACH, and nothing else.
+    private func takeEarly(_ input: [UInt8]) {
+        let isDone = link?.isSecured == true
+        (stage, isEarly) = (.reading, true)
+        take(input)
+        isEarly = false
+        if case .reading = stage, !isDone { stage = .securing }
     }
 
     private func take(_ input: [UInt8]) {
@@ -205,12 +218,13 @@ final class Greeting {
         switch header.type {
         case .open:
             // An opener says nothing behind OPEN before it has its answer, and then ATTACH.
-            guard unread.isEmpty, session == nil else { throw .unexpected(.open) }
+            guard unread.isEmpty, session == nil, !isEarly else { throw .unexpected(.open) }
             let message = try OpenMessage(payload: decoder.payload)
             stage = .waiting
             stopTimer()
             door.received(.open(message, frame: header.encodedBytes + decoder.payload), from: self, unread: [])
         case .attach:
+            guard unread.isEmpty || !isEarly else { throw .unexpected(.attach) }
             let claim = try AttachClaim.decode(header, decoder.payload)
             stage = .waiting
             door.received(.attach(claim), from: self, unread: unread)

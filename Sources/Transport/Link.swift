@@ -52,11 +52,52 @@ public struct Link: ~Copyable, Sendable {
         }
     }
 
+    /// Whether the handshake is over, so that the link can be read from.
+    public var isSecured: Bool {
+        switch carrier {
+        case .plain: true
+        case .tls(let connection): connection.isSecured
+        }
+    }
+
     /// Goes on with the handshake as far as it can. A plain link has none.
     public func handshake() -> HandshakeProgress {
         switch carrier {
         case .plain: .done
         case .tls(let connection): connection.handshake()
+        }
+    }
+
+    /// Client, before the handshake: bytes that may go with its first flight, where anybody can record them and deliver them
+    /// again. 0 on plain links.
+    public var earlyDataLimit: Int {
+        switch carrier {
+        case .plain: 0
+        case .tls(let connection): connection.earlyDataLimit
+        }
+    }
+
+    /// Client: sends bytes with the first flight, at most ``earlyDataLimit``.
+    public func sendEarly(_ bytes: [UInt8]) {
+        switch carrier {
+        case .plain: preconditionFailure("a plain link has no first flight")
+        case .tls(let connection): connection.sendEarly(bytes)
+        }
+    }
+
+    /// Client, behind the handshake: whether the server has read what was sent early. If not, it is to be sent now.
+    public var earlyDataIsAccepted: Bool {
+        switch carrier {
+        case .plain: false
+        case .tls(let connection): connection.earlyData == .accepted
+        }
+    }
+
+    /// Server: what has come with the first flight since the last call. The answer to it may be written at once.
+    public func takeEarlyData() -> [UInt8] {
+        switch carrier {
+        case .plain: []
+        case .tls(let connection): connection.takeEarlyData()
         }
     }
 

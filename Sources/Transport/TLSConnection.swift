@@ -4,8 +4,9 @@ public import SystemPackage
 
 /// Sole owner of a TCP connection under TLS 1.3.
 ///
-/// `handshake` first, until it is done; then `read` (also if no event has come since: look at `hasBufferedInput`) and `write`, which keep to the contract of `Link`: they never wait, and after
-/// `wouldBlock` an event of the descriptor tells when it is worth another try.
+/// `handshake` first, until it is done; then `read` (also if no event has come since: look at `hasBufferedInput`) and `write`,
+/// which keep to the contract of `Link`: they never wait, and after `wouldBlock` an event of the descriptor tells when it is
+/// worth another try.
 public struct TLSConnection: ~Copyable, @unchecked Sendable {
     // Sendable although its stream is not: nobody else has that, and OpenSSL ties an SSL to no thread.
 
@@ -28,22 +29,13 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
     /// - Parameters:
     ///   - accepted: which keys the server may have. With `any`, look at `peerFingerprint` before anything is sent or believed.
     ///   - ticket: to resume with. It is not used if its server's key is not accepted.
-    ///   - earlyData: sent at once if the ticket allows so much; `earlyData` tells what became of it. Anybody who records
-    ///     it can deliver it again, so it must be harmless then.
     public init(
         client context: TLSContext, _ socket: consuming TCPSocket, accepting accepted: AcceptedKeys,
-        resuming ticket: consuming SessionTicket? = nil, earlyData: [UInt8] = []
+        resuming ticket: consuming SessionTicket? = nil
     ) throws(CryptoError) {
         precondition(context.role == .client, "a server does not dial")
-        let stream: TLSStream
-        switch Self.usable(ticket, accepted) {
-        case .some(let ticket):
-            let takesEarlyData = earlyData.count <= ticket.maximumEarlyData
-            stream = try TLSStream(
-                context, number: socket.number, accepting: accepted, early: takesEarlyData ? earlyData : [])
-            try stream.resume(ticket)
-        case nil: stream = try TLSStream(context, number: socket.number, accepting: accepted, early: [])
-        }
+        let stream = try TLSStream(context, number: socket.number, accepting: accepted)
+        if let ticket = Self.usable(ticket, accepted) { try stream.resume(ticket) }
         self.stream = stream
         self.context = context
         self.socket = socket
@@ -63,7 +55,7 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         server context: TLSContext, _ socket: consuming TCPSocket, accepting accepted: AcceptedKeys
     ) throws(CryptoError) {
         precondition(context.role == .server, "a client does not accept")
-        stream = try TLSStream(context, number: socket.number, accepting: accepted, early: [])
+        stream = try TLSStream(context, number: socket.number, accepting: accepted)
         self.context = context
         self.socket = socket
     }
@@ -71,9 +63,21 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
     /// The descriptor to watch; valid while the connection lives.
     public var number: Int32 { socket.number }
 
+    /// Client: bytes of early data that the ticket allows; 0 without one, and once the handshake has begun.
+    public var earlyDataLimit: Int { stream.earlyDataLimit }
+
+    /// Client, before the handshake: sends this with its first flight; `earlyData` tells what became of it. Anybody who records it
+    /// can deliver it again, so it must be harmless then.
+    ///
+    /// - Parameter bytes: at most ``earlyDataLimit``.
+    public func sendEarly(_ bytes: [UInt8]) { stream.sendEarly(bytes) }
+
     /// Goes on with the handshake as far as it can. A client is done before the server has looked at its key: that it is refused
     /// then shows in `read`, and in `failure`.
     public func handshake() -> HandshakeProgress { stream.handshake() }
+
+    /// Whether the handshake is over.
+    var isSecured: Bool { stream.isDone }
 
     /// Server: early data that has arrived since the last call, also before the handshake is done. It comes from somebody who
     /// has, or has recorded, a ticket of the key that `peerFingerprint` then tells; only with `done` is it certain that they

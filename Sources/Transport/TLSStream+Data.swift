@@ -112,6 +112,7 @@ extension TLSStream {
     /// Before the handshake.
     func resume(_ ticket: borrowing SessionTicket) throws(CryptoError) {
         guard SSL_set_session(ssl, ticket.session) == 1 else { throw CryptoError("resuming a TLS session") }
+        earlyDataLimit = ticket.maximumEarlyData
     }
 
     func takeTicket() -> SessionTicket? {

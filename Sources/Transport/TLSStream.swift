@@ -39,20 +39,21 @@ final class TLSStream {
     /// How reading ended, once it has.
     var ending: TransferResult?
     private(set) var failure: TLSFailure?
+    /// What a ticket allows, until the handshake begins.
+    var earlyDataLimit = 0
     /// Nothing has shown yet that OpenSSL holds no bytes.
     var mayHoldInput = true
     /// The session whose ticket was given away last, for comparison only.
     var lastSession: OpaquePointer?
 
-    /// - Parameter early: what a client sends with its first flight; empty if nothing.
-    init(_ context: TLSContext, number: Int32, accepting accepted: AcceptedKeys, early: [UInt8]) throws(CryptoError) {
+    init(_ context: TLSContext, number: Int32, accepting accepted: AcceptedKeys) throws(CryptoError) {
         guard let ssl = SSL_new(context.handle) else { throw CryptoError("making a TLS connection") }
         self.ssl = ssl
         self.accepted = accepted
         switch context.role {
         case .client:
             SSL_set_connect_state(ssl)
-            stage = early.isEmpty ? .shaking : .sendingEarly(early)
+            stage = .shaking
         case .server:
             SSL_set_accept_state(ssl)
             stage = .receivingEarly
@@ -88,7 +89,14 @@ final class TLSStream {
 
     // MARK: - Handshake
 
+    /// See `TLSConnection.sendEarly`.
+    func sendEarly(_ bytes: [UInt8]) {
+        precondition(!bytes.isEmpty && bytes.count <= earlyDataLimit, "a ticket allows so much and no more")
+        stage = .sendingEarly(bytes)
+    }
+
     func handshake() -> HandshakeProgress {
+        earlyDataLimit = 0
         switch flush() {
         case .failed: return fail(failure ?? .closed)
         case .wouldBlock: return .needsWrite

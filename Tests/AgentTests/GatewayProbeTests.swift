@@ -41,7 +41,7 @@ struct GatewayProbeTests {
         let address = try TestListener().address
         let loop = try makeLoop()
         var finding: GatewayProbe.Finding?
-        GatewayProbe.start(address, on: loop) { finding = $0 }
+        GatewayProbe.start(address, nil, on: loop) { finding = $0 }
         try turn(loop) { finding != nil }
         #expect(finding == .nobody)
     }
@@ -80,7 +80,7 @@ struct GatewayProbeTests {
         var findings: [GatewayProbe.Finding] = []
         var peer: TestPeer?
         var isAnswered = false
-        GatewayProbe.start(listener.address, on: loop) { findings.append($0) }
+        GatewayProbe.start(listener.address, nil, on: loop) { findings.append($0) }
         try turn(loop) {
             if let accepted = listener.accept() {
                 peer = accepted

@@ -38,10 +38,10 @@ extension EndToEnd {
                     ["--gateway", "edge..invalid", "true"], on: host,
                     says: "cannot resolve 'edge..invalid': Name or service not known")
                 try expect(
-                    ["--gateway", "10.77.1.1", "true"], on: host,
+                    ["--pin", "MD5:00", "true"], on: host,
                     says:
-                        "links at 10.77.1.1:7117 are not encrypted yet; if that is what you want, give --plain at both ends"
-                )
+                        "The value 'MD5:00' is invalid for '--pin <fingerprint>': 'MD5:00' is no fingerprint; it is SHA256: and 43 characters, as `usl identity` prints it",
+                    hint: true)
                 try expect(
                     ["no-such-program"], on: host, says: "cannot run 'no-such-program': No such file or directory",
                     status: 127)
@@ -56,9 +56,9 @@ extension EndToEnd {
                     ["gateway", "--plain"], on: host, says: "nothing is allowed: give at least one --allow TARGET",
                     hint: true)
                 try expect(
-                    ["gateway", "--allow", "*:22"], on: host,
+                    ["gateway", "--allow", "*:22", "--state", "/proc/no/where"], on: host,
                     says:
-                        "links at 0.0.0.0:7117 are not encrypted yet; if that is what you want, give --plain at both ends"
+                        "cannot start: cannot keep an identity at /proc/no/where: No such file or directory; give --state DIRECTORY"
                 )
                 for (target, reason) in [
                     ("22", "a target is HOST:PORT, CIDR:PORT or *:PORT"),

@@ -40,7 +40,7 @@ extension EndToEnd {
             try UnderTest.withoutGateway { test in
                 _ = try test.servePeers()
                 let gateway = try test.server.start(
-                    limited([try UnderTest.usl(), "gateway", "--plain", "--allow", "*:7002"]))
+                    limited([try UnderTest.usl(), "gateway", "--plain", "--state", "/run/state", "--allow", "*:7002"]))
                 try test.server.waitForListener(port: UnderTest.gatewayPort)
                 let outcome = try test.client.run(test.prefix + Peers.client(Self.crowd, ["200"]), within: .seconds(60))
                 #expect(outcome.status == .success, "\(outcome.errors.suffix(2000))")

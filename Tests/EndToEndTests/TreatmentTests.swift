@@ -77,7 +77,7 @@ extension EndToEnd {
             }
         }
 
-        /// A gateway at the destination is found; without --plain it is named, and not used.
+        /// A gateway at the destination is found; one that does not want the same links is named, and not used.
         @Test func aGatewayIsAtTheDestination() throws {
             try withoutNamedGateway { test, _ in
                 _ = try test.startGateway()

@@ -76,11 +76,13 @@ import Testing
         #expect(try received(by: pair.client) == "and on")
     }
 
-    @Test func tooMuchEarlyDataIsNotSent() throws {
-        let early = [UInt8](repeating: 7, count: TLSContext.maximumEarlyData + 1)
-        let pair = try TLSPair(ends, resuming: try ticket(), earlyData: early)
+    @Test func aTicketSaysHowMuchEarlyDataThereMayBe() throws {
+        let pair = try TLSPair(ends, resuming: try ticket())
+        #expect(pair.client.earlyDataLimit == TLSContext.maximumEarlyData)
         try pair.open()
-        #expect(pair.client.isResumed && pair.client.earlyData == .none)
+        #expect(pair.client.isResumed && pair.client.earlyData == .none && pair.client.earlyDataLimit == 0)
+        let first = try TLSPair(ends)
+        #expect(first.client.earlyDataLimit == 0)
     }
 
     /// A gateway that has been started again knows no tickets of before.

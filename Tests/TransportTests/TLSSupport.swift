@@ -33,7 +33,8 @@ struct TLSPair: ~Copyable {
             try limitBuffers(of: sockets.accepted, to: buffer)
         }
         let client = try TLSConnection(
-            client: ends.client, sockets.dialled, accepting: clientAccepts, resuming: ticket, earlyData: earlyData)
+            client: ends.client, sockets.dialled, accepting: clientAccepts, resuming: ticket)
+        if !earlyData.isEmpty, earlyData.count <= client.earlyDataLimit { client.sendEarly(earlyData) }
         let server = try TLSConnection(server: ends.server, sockets.accepted, accepting: serverAccepts)
         self.client = client
         self.server = server
