@@ -1,5 +1,6 @@
 import DequeModule
 import Engine
+public import Kernel
 public import Policy
 import SessionProtocol
 
@@ -14,7 +15,15 @@ public final class Admission {
         let since: Instant
     }
 
+    /// Descriptors of a session: its leg, and one link.
+    private static let descriptorsEach = 2
+    /// Descriptors that no session gets: of the process itself, and of connections that are to become sessions or to be told why
+    /// they do not.
+    private static func reserve(of descriptors: Int) -> Int { max(32, descriptors / 8) }
+
     private let limits: Limits
+    /// Sessions that there are descriptors for.
+    private let descriptorRoom: Int
     private let budget: MemoryBudget
     private let pool: LoopPool
     /// Sessions that are here, those included that wait for their target.
@@ -25,8 +34,10 @@ public final class Admission {
     private var candidates: Deque<Candidate> = []
     private var isMakingRoom = false
 
-    public init(_ limits: Limits, pool: LoopPool) {
+    /// - Parameter descriptors: how many this process may have.
+    public init(_ limits: Limits, pool: LoopPool, descriptors: Int = DescriptorLimit.current) {
         self.limits = limits
+        descriptorRoom = max(1, (descriptors - Admission.reserve(of: descriptors)) / Admission.descriptorsEach)
         self.pool = pool
         budget = pool.main.arena.budget
         let (main, me) = (pool.main.mailbox, LoopBound(self, on: pool.main))
@@ -59,6 +70,7 @@ public final class Admission {
 
     private func enter() -> Shortage? {
         if count >= limits.sessions { return .sessions }
+        if count >= descriptorRoom { return .descriptors }
         if !budget.take(SessionBuffers.leastPromise) { return .memory }
         count += 1
         return nil

@@ -28,15 +28,17 @@ public enum Surrender: Equatable, Sendable {
     }
 }
 
-/// Which of `[limits]` has been reached.
+/// What there is no more of.
 public enum Shortage: Equatable, Sendable {
     case memory
     case sessions
+    case descriptors
 
     public var explanation: String {
         switch self {
         case .memory: "the limit on memory is reached ([limits] memory)"
         case .sessions: "the limit on sessions is reached ([limits] sessions)"
+        case .descriptors: "the limit on open files is reached (ulimit -n)"
         }
     }
 }

@@ -41,6 +41,28 @@ struct AdmissionTests {
         #expect(answers.shortages.last == .some(nil) && admission.count == 3)
     }
 
+    @Test("each session needs two descriptors, and some are for others")
+    func descriptors() throws {
+        let loop = try EventLoop(arena: ArenaLimits(capacity: 1 << 20))
+        let pool = LoopPool(main: loop, maximum: 1, arenaLimits: ArenaLimits(capacity: 1 << 20))
+        for (descriptors, room) in [(1024, 448), (64, 16), (0, 1)] {
+            let admission = Admission(try limits("sessions = 1000"), pool: pool, descriptors: descriptors)
+            for _ in 0..<room { admission.takeOver() }
+            var answer: Shortage??
+            admission.admit { answer = .some($0) }
+            let end = ContinuousClock.now + .seconds(10)
+            while answer == nil, ContinuousClock.now < end {
+                loop.mailbox.post { _ in }
+                loop.turn()
+            }
+            #expect(answer == .some(.descriptors), "\(descriptors)")
+            for _ in 0..<room { admission.leave() }
+            answer = nil
+            admission.admit { answer = .some($0) }
+            #expect(answer == .some(nil))
+        }
+    }
+
     @Test("each session needs the memory that its peer is promised")
     func memory() throws {
         let (admission, answers, loop) = try admit(20, limits("memory = \"1MiB\""))
