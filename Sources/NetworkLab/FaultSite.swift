@@ -150,6 +150,8 @@ public final class FaultSite: Sendable {
         case .agentReplaced:
             let script = """
                 for keeper in $(grep -l '^usl-keeper$' /proc/[0-9]*/comm | cut -d/ -f3); do
+                    # One that has ended, and that nobody has waited for, has no command line any more (proc_pid_cmdline(5)).
+                    grep -q . "/proc/$keeper/cmdline" || continue
                     "$1" agent --replace "$keeper" || exit 1
                 done
                 """

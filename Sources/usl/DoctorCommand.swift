@@ -2,6 +2,7 @@ import ArgumentParser
 import CLinux
 import Interception
 import Kernel
+import Transport
 
 /// `usl doctor`
 struct DoctorCommand: ParsableCommand {
@@ -53,7 +54,7 @@ enum Examination {
     static var all: [() -> Finding] {
         [
             kernel, library, runtimeDirectory, descriptors, children, addressFamily6, reno, retransmissionTimer,
-            tcpInfo,
+            tcpInfo, kernelTLS,
             userNamespaces,
         ]
     }
@@ -97,6 +98,14 @@ enum Examination {
         } catch {
             return Finding(subject: subject, verdict: .required("\(error)"))
         }
+    }
+
+    private static func kernelTLS() -> Finding {
+        Finding(
+            subject: "kernel TLS",
+            verdict: TLSContext.kernelOffersTLS
+                ? .fine("links over TLS are encrypted by the kernel")
+                : .optional("links over TLS are encrypted by OpenSSL; `modprobe tls` lets the kernel do it"))
     }
 
     /// A session takes two descriptors in an agent or gateway and one in its keeper.

@@ -46,7 +46,7 @@ struct FrontDoorTests {
         let answer = try second.hear()
         #expect(answer?.header.type == .refused)
         #expect(answer?.code == RefusedMessage.Code.identifierInUse.rawValue)
-        expectAlive(first)
+        first.expectAlive()
     }
 
     @Test("a target that is not allowed is not connected to")
@@ -98,7 +98,7 @@ struct FrontDoorTests {
         #expect(try second.hear()?.header.type == .opened)
         second.say(session.open.encoded)
         #expect(try second.hear()?.code == RefusedMessage.Code.malformed.rawValue)
-        expectAlive(first)
+        first.expectAlive()
     }
 
     // MARK: - ATTACH
@@ -120,7 +120,7 @@ struct FrontDoorTests {
             intruder.say(try session.attach(link: 1, epoch: .max, spoil: spoil))
             #expect(try intruder.hear() == nil)
         }
-        expectAlive(first)
+        first.expectAlive()
         // The epoch of the wrong one does not count either.
         let second = try HandMadeOpener(gateway.address)
         second.say(try session.attach(link: 1, epoch: 1))
@@ -142,8 +142,8 @@ struct FrontDoorTests {
         #expect(answer?.header.type == .attached && answer?.header.flags == 1)
         #expect(try replay.hear() == nil)
         // The link that speaks becomes current, and the other is retired: in this order.
-        expectAlive(first)
-        expectAlive(second)
+        first.expectAlive()
+        second.expectAlive()
     }
 
     @Test("an epoch far below the highest joins nothing, and neither does the gateway's own proof, or none")
@@ -163,8 +163,8 @@ struct FrontDoorTests {
             intruder.say(frame)
             #expect(try intruder.hear() == nil)
         }
-        expectAlive(first)
-        expectAlive(second)
+        first.expectAlive()
+        second.expectAlive()
     }
 
     @Test("an OPEN or ATTACH that is cut at any byte changes nothing, and leaves nothing behind")
@@ -182,7 +182,7 @@ struct FrontDoorTests {
         let limit = ContinuousClock.now + .seconds(10)
         while gateway.ask(\.strangers.report.handshakes.now) != 0, ContinuousClock.now < limit {}
         #expect(gateway.ask(\.strangers.report.handshakes.now) == 0 && gateway.ask(\.liveSessions) == 1)
-        expectAlive(first)
+        first.expectAlive()
     }
 
     @Test("who comes back to a session that is over hears how it ended")
@@ -258,14 +258,5 @@ struct FrontDoorTests {
         #expect(answer.header.type == .opened)
         try session.opened(answer)
         return (gateway, session, opener)
-    }
-
-    /// A PING is answered.
-    private func expectAlive(_ opener: HandMadeOpener, sourceLocation: SourceLocation = #_sourceLocation) {
-        opener.say(FrameHeader(type: .ping, offset: 4711).encodedBytes)
-        var frame = try? opener.hear()
-        // An acknowledgement may come first.
-        while frame?.header.type == .ack { frame = try? opener.hear() }
-        #expect(frame?.header.type == .pong && frame?.header.offset == 4711, sourceLocation: sourceLocation)
     }
 }

@@ -22,7 +22,11 @@ final class GatewayUnderTest {
     /// Stands for the keeper, which reads nothing here.
     private let keeper: Descriptor
 
-    init(allow: String? = nil, strangers: StrangerLimits = StrangerLimits(), sendsProxyHeader: Bool = false) throws {
+    /// - Parameter state: where its key is; nil: links are plain.
+    init(
+        allow: String? = nil, strangers: StrangerLimits = StrangerLimits(), sendsProxyHeader: Bool = false,
+        state: StateDirectory? = nil
+    ) throws {
         server = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
         serverAddress = try server.localAddress()
         let listener = Listener(try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)))
@@ -32,8 +36,8 @@ final class GatewayUnderTest {
         keeper = pair.keepSecond()
         var options = GatewayOptions(
             listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)),
-            state: StateDirectory(path: "/nonexistent"))
-        options.isPlain = true
+            state: state ?? StateDirectory(path: "/nonexistent"))
+        options.isPlain = state == nil
         options.limits.strangers = strangers
         options.sendsProxyHeader = sendsProxyHeader
         let made = Made()

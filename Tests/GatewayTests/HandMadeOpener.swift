@@ -12,24 +12,51 @@ final class HandMadeOpener {
         let payload: [UInt8]
     }
 
-    private let socket: TCPSocket
+    private(set) var link: Link
     private var decoder = FrameDecoder()
     private var input: [UInt8] = []
     private var cursor = 0
 
     /// - Parameter source: where to come from.
     init(_ address: SocketAddress, from source: String = "127.0.0.1") throws {
-        let host = try #require(SocketAddress.Host(numeric: source))
-        socket = try TCPSocket.dial(address, from: .address(host), profile: .local)
-        try wait(POLLOUT)
-        guard try socket.finishConnect() else { throw Errno.timedOut }
+        link = Link(plain: try Self.dial(address, from: source))
     }
 
-    func say(_ bytes: [UInt8]) {
-        bytes.withUnsafeBytes { bytes in
-            var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-            withUnsafePointer(to: &vector) { _ = socket.send(UnsafeBufferPointer(start: $0, count: 1)) }
+    /// Over TLS.
+    ///
+    /// - Parameters:
+    ///   - ticket: of an earlier connection.
+    ///   - early: what goes with the first flight.
+    init(
+        _ address: SocketAddress, over context: TLSContext, resuming ticket: consuming SessionTicket? = nil,
+        early: [UInt8] = []
+    ) throws {
+        link = Link(
+            tls: try TLSConnection(client: context, try Self.dial(address), accepting: .any, resuming: ticket))
+        if !early.isEmpty { link.sendEarly(early) }
+        while link.handshake() != .done {
+            if case .failed(let failure) = link.handshake() { throw failure }
+            try wait(POLLIN)
         }
+    }
+
+    private static func dial(_ address: SocketAddress, from source: String = "127.0.0.1") throws -> TCPSocket {
+        let host = try #require(SocketAddress.Host(numeric: source))
+        let socket = try TCPSocket.dial(address, from: .address(host), profile: .local)
+        var entry = pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)
+        guard try retrying({ poll(&entry, 1, 10_000) }) == 1, try socket.finishConnect() else { throw Errno.timedOut }
+        return socket
+    }
+
+    func say(_ bytes: [UInt8]) { _ = link.write(bytes) }
+
+    /// A PING is answered.
+    func expectAlive(sourceLocation: SourceLocation = #_sourceLocation) {
+        say(FrameHeader(type: .ping, offset: 4711).encodedBytes)
+        var frame = try? hear()
+        // An acknowledgement may come first.
+        while frame?.header.type == .ack { frame = try? hear() }
+        #expect(frame?.header.type == .pong && frame?.header.offset == 4711, sourceLocation: sourceLocation)
     }
 
     /// The next frame, DATA aside; nil at the end of the connection, in whatever way it ends.
@@ -51,7 +78,7 @@ final class HandMadeOpener {
     func receive() throws -> [UInt8]? {
         var room = [UInt8](repeating: 0, count: 4096)
         while true {
-            switch room.withUnsafeMutableBytes({ socket.receive(into: $0) }) {
+            switch room.withUnsafeMutableBytes({ link.read(into: $0) }) {
             case .bytes(let count): return [UInt8](room[..<count])
             case .wouldBlock: try wait(POLLIN)
             case .endOfStream, .failed: return nil
@@ -59,20 +86,20 @@ final class HandMadeOpener {
         }
     }
 
-    func localAddress() throws -> SocketAddress { try socket.localAddress() }
+    func localAddress() throws -> SocketAddress { try link.withSocket { try $0.localAddress() } }
 
     /// Whether the connection has ended; waits for that up to a limit.
     func hasEnded(within milliseconds: Int32) throws -> Bool {
         let end = ContinuousClock.now + .milliseconds(Int(milliseconds))
         while ContinuousClock.now < end {
-            var entry = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
+            var entry = pollfd(fd: link.number, events: Int16(POLLIN), revents: 0)
             if try retrying({ poll(&entry, 1, 50) }) == 1, try receive() == nil { return true }
         }
         return false
     }
 
     private func wait(_ events: Int32) throws {
-        var entry = pollfd(fd: socket.number, events: Int16(events), revents: 0)
+        var entry = pollfd(fd: link.number, events: Int16(events), revents: 0)
         if try retrying({ poll(&entry, 1, 10_000) }) == 0 { throw Errno.timedOut }
     }
 }
