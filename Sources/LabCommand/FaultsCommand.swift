@@ -23,9 +23,21 @@ struct FaultsCommand: ParsableCommand {
     @Flag(help: "Measure sessions alone.")
     var alone = false
 
+    @Flag(help: "Links are plain instead of TLS.")
+    var plain = false
+
+    @Option(help: "Milliseconds that a packet takes on its way, each way.")
+    var delay = 0
+
     func run() throws {
         let faults = (faults.isEmpty ? Fault.allCases : faults).filter { !without.contains($0) }
         let kinds = alone ? [.session, .failover, .mirror] : Contender.Kind.allCases
-        try Measurement.run(usl: usl, cases: Measurement.cases(of: faults, share: share), kinds: kinds)
+        var options = FaultSite.Options()
+        options.interfaces = 2
+        options.isPlain = plain
+        options.calm = .rate(.megabits(500))
+        options.calm.delay = .milliseconds(delay)
+        try Measurement.run(
+            usl: usl, options, cases: Measurement.cases(of: faults, share: share), kinds: kinds)
     }
 }

@@ -46,15 +46,15 @@ struct Measurement {
     /// How long after a fault's end a contender is waited for.
     private static let patience: UInt64 = 8_000_000_000
 
-    static func run(usl: String, cases: [Case], kinds: [Contender.Kind]) throws {
+    static func run(
+        usl: String, _ options: FaultSite.Options, cases: [Case], kinds: [Contender.Kind]
+    ) throws {
         show(header)
         for needsTranslation in [false, true] {
             let part = cases.filter { $0.fault.needsTranslation == needsTranslation }
             if part.isEmpty { continue }
-            var options = FaultSite.Options()
-            options.interfaces = 2
+            var options = options
             options.isTranslated = needsTranslation
-            options.calm = .rate(.megabits(500))
             try FaultSite.with(usl: usl, options) { site in
                 try Contender.prepare(site)
                 for one in part {

@@ -9,6 +9,8 @@ public final class FaultSite: Sendable {
         public var isTranslated = false
         /// The paths without faults.
         public var calm = PathFaults.rate(.megabits(100))
+        /// Whether links are plain instead of TLS.
+        public var isPlain = false
         /// Further options of `usl`, and of `usl gateway`.
         public var clientOptions: [String] = []
         public var gatewayOptions: [String] = []
@@ -57,13 +59,18 @@ public final class FaultSite: Sendable {
         translation = options.isTranslated ? try lab.translate("client", to: "server") : nil
         server = try lab["server"].start([try LabTool.path(), "traffic", "serve", "\(Self.trafficPort)"])
         try server.waitForOutput("serving")
-        gateway = try lab["server"].start(Self.gatewayCommand(usl, options.gatewayOptions))
+        gateway = try lab["server"].start(Self.gatewayCommand(usl, options))
         state = Mutex(State(ends: Array(repeating: 2, count: options.interfaces)))
         try lab["server"].waitForListener(port: Self.gatewayPort)
     }
 
-    private static func gatewayCommand(_ usl: String, _ options: [String]) -> [String] {
-        [usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:1-65535"] + options
+    private static func gatewayCommand(_ usl: String, _ options: Options) -> [String] {
+        [usl, "gateway"] + security(options) + ["--allow", "*:1-65535"] + options.gatewayOptions
+    }
+
+    /// Each host has a state directory of its own.
+    private static func security(_ options: Options) -> [String] {
+        (options.isPlain ? ["--plain"] : []) + ["--state", "/run/state"]
     }
 
     // MARK: - Traffic
@@ -73,7 +80,7 @@ public final class FaultSite: Sendable {
 
     /// The same with other options of `usl`.
     public func prefix(_ options: [String]) -> [String] {
-        [usl, "--plain", "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + options + ["--"]
+        [usl, "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + Self.security(self.options) + options + ["--"]
     }
 
     /// Starts connections to the server.
@@ -146,7 +153,7 @@ public final class FaultSite: Sendable {
         case .agentStopped: for pid in agents() { CLinux.kill(pid, SIGSTOP) }
         case .gatewayStopped: if let pid = gatewayWorker() { CLinux.kill(pid, SIGSTOP) }
         case .gatewayReplaced:
-            try lab["server"].succeed(Self.gatewayCommand(usl, options.gatewayOptions) + ["--replace"])
+            try lab["server"].succeed(Self.gatewayCommand(usl, options) + ["--replace"])
         case .agentReplaced:
             let script = """
                 for keeper in $(grep -l '^usl-keeper$' /proc/[0-9]*/comm | cut -d/ -f3); do
