@@ -19,7 +19,7 @@ sources := Sources Tests Fuzz Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo test test-all bench chaos faults flood simulate fuzz install format lint clean
+.PHONY: build demo test test-all bench chaos faults flood sanitize simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -42,9 +42,16 @@ test: lint build
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter 'EndToEndTests.(FaultTests|FalseAlarmTests)'
 
-# More: many simulated schedules, minutes under tcpkill, and a flood of strangers at a gateway.
-test-all: test simulate flood
+# More: many simulated schedules, minutes under tcpkill, a flood of strangers, millions of fuzzed inputs, the thread sanitizer.
+test-all: test simulate flood sanitize
 	$(tree)/bin/usl demo --seconds 300
+	scripts/fuzz 2500000
+
+# Every unit test under the thread sanitizer, in a build of its own.
+sanitize:
+	@scripts/setup test
+	$(SWIFT) build --sanitize thread --build-tests --scratch-path .build-sanitized
+	$(SWIFT) test --sanitize thread --skip-build --scratch-path .build-sanitized --skip EndToEndTests --skip CommandLineTests
 
 # Sessions go on, come back and are opened beside this many connections that are none.
 flood: build
@@ -87,4 +94,4 @@ lint:
 	$(SWIFT) format lint --strict --recursive $(sources)
 
 clean:
-	rm -rf .build $(embedded)
+	rm -rf .build .build-sanitized $(embedded)
