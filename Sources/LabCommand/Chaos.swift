@@ -33,7 +33,7 @@ struct Chaos {
         siteOptions.isTranslated = true
         siteOptions.calm = .rate(.megabits(200))
         siteOptions.seed = options.seed
-        siteOptions.clientOptions = ["-q"] + options.links
+        siteOptions.clientOptions = options.links
         return try FaultSite.with(usl: options.usl, siteOptions) { site in
             var chaos = Chaos(options: options, site: site, chance: LabChance(seed: options.seed))
             return try chaos.run()

@@ -38,14 +38,14 @@ struct Flood {
         let peer = try server.start([tool, "traffic", "serve", "7000"])
         try peer.waitForOutput("serving")
         let gateway = try server.start([
-            options.usl, "gateway", "--plain", "--state", "/run/state", "--allow", "*:7000",
+            options.usl, "gateway", "--state", "/run/state", "--allow", "*:7000",
         ])
         try server.waitForListener(port: 7117)
         try stranger.succeed(
             ["ip", "-batch", "-"],
             input: .bytes(
                 Array((0..<options.addresses).map { "address add \(address($0))/24 dev eth0\n" }.joined().utf8)))
-        let prefix = [options.usl, "--plain", "-q", "--gateway", "\(server.address):7117", "--"]
+        let prefix = [options.usl, "-q", "--state", "/run/state", "--gateway", "\(server.address):7117", "--"]
         func traffic(_ orders: [TrafficOrder]) -> [String] {
             prefix + [tool, "traffic", "run", server.address, "7000"] + orders.map(\.text)
         }

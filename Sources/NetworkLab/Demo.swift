@@ -46,7 +46,10 @@ public struct Demo: ~Copyable {
         let server = lab["server"]
         var contenders: [Contender] = []
         let gateway = try server.start(
-            [usl, "gateway", "--plain", "--allow", "\(server.address):7003", "--allow", "\(server.address):7004"])
+            [
+                usl, "gateway", "--state", "/run/state", "--allow", "\(server.address):7003", "--allow",
+                "\(server.address):7004",
+            ])
         for (index, program) in ["ping", "bulk", "ping", "bulk"].enumerated() {
             let port = UInt16(7001 + index)
             contenders.append(
@@ -58,7 +61,8 @@ public struct Demo: ~Copyable {
         try server.waitForListener(port: Self.gatewayPort)
         for contender in contenders {
             let prefix =
-                contender.underUSL ? [usl, "--plain", "--gateway", "\(server.address):\(Self.gatewayPort)", "--"] : []
+                contender.underUSL
+                ? [usl, "--state", "/run/state", "--gateway", "\(server.address):\(Self.gatewayPort)", "--"] : []
             let command = [
                 usl, "demo-peer", "\(contender.program)-client", server.address, "\(contender.port)",
                 "\(options.seconds)",

@@ -1,4 +1,5 @@
 import CLinux
+import COpenSSL
 public import Kernel
 import SystemPackage
 
@@ -10,7 +11,8 @@ public enum FloodPeer {
     private static let threads = 6
 
     /// What is said, in turn: nothing; a part of the preface; a part of an OPEN; another protocol; garbage behind the preface;
-    /// an ATTACH of a session that nobody knows.
+    /// an ATTACH of a session that nobody knows; a whole ClientHello, whose answer costs the gateway a key exchange and is
+    /// not answered; a part of one.
     private static let greetings: [[UInt8]] = {
         let preface = Array("USL/1\r\n\0".utf8)
         func frame(_ type: UInt8, _ length: UInt8) -> [UInt8] {
@@ -19,7 +21,23 @@ public enum FloodPeer {
         return [
             [], Array(preface.prefix(5)), preface + frame(1, 120).prefix(20), Array("GET / HTTP/1.0\r\n\r\n".utf8),
             preface + [UInt8](repeating: 0xaa, count: 48), preface + frame(4, 92) + [UInt8](repeating: 0, count: 92),
+            clientHello, Array(clientHello.prefix(100)),
         ]
+    }()
+
+    /// The first flight of TLS 1.3, for USL.
+    private static let clientHello: [UInt8] = {
+        guard let context = SSL_CTX_new(TLS_client_method()) else { return [] }
+        defer { SSL_CTX_free(context) }
+        guard let connection = SSL_new(context) else { return [] }
+        defer { SSL_free(connection) }
+        let application = Array("\u{5}usl/1".utf8)
+        SSL_set_alpn_protos(connection, application, UInt32(application.count))
+        SSL_set_bio(connection, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()))
+        SSL_connect(connection)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = BIO_read(SSL_get_wbio(connection), &bytes, Int32(bytes.count))
+        return Array(bytes.prefix(Int(max(0, count))))
     }()
 
     /// Makes connections, and says how many there were.

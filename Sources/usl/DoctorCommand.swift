@@ -108,11 +108,11 @@ enum Examination {
                 : .optional("links over TLS are encrypted by OpenSSL; `modprobe tls` lets the kernel do it"))
     }
 
-    /// A session takes two descriptors in an agent or gateway and one in its keeper.
+    /// A session takes two descriptors in an agent or gateway and one in its keeper; an eighth is for others (`Admission`).
     private static func descriptors() -> Finding {
         var limit = rlimit()
         getrlimit(RLIMIT_NOFILE, &limit)
-        let sessions = limit.rlim_max / 2
+        let sessions = limit.rlim_max / 16 * 7
         return Finding(
             subject: "descriptors",
             verdict: limit.rlim_max >= 4096
