@@ -44,6 +44,7 @@ final class ConnectRequest {
     private var library: ControlConnection?
     private var expected: ExpectedLeg?
     private var session: Agent.Session?
+    private var gateways: [SocketAddress] = []
     private var held: HeldApplication?
     private var ticket: LegDesk.Ticket?
     private var escrowKey: EscrowKey?
@@ -138,10 +139,29 @@ final class ConnectRequest {
         stage = .opening
         let described = LedgerIdentity.Application(
             source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped, program: name)
-        session = try agent.open(to: destination.unmapped, through: gateways, leg: key, described) { [self] event in
-            happened(event)
+        self.gateways = gateways
+        var opened: SessionID?
+        let session = try agent.open(to: destination.unmapped, through: gateways, leg: key, described) { [self] event in
+            if opened == self.session?.id { return happened(event) }
+            // An earlier one, which another has followed.
+            if case .finished = event, let opened { agent.sessionFinished(opened) }
         }
+        opened = session.id
+        self.session = session
         agent.countConnections(+1)
+    }
+
+    /// The gateway had connected to the target, and no word of this end confirmed that in time: its path was silent, or this
+    /// process stopped. The application waits, and knows nothing of it.
+    private func openAgain() {
+        guard let expected, let key = held?.key else { return refuse(.connectionRefused) }
+        agent.admission.takeOver()
+        do {
+            try open(through: gateways, expected, heldUnder: key)
+        } catch {
+            agent.admission.leave()
+            fail(.connectionRefused)
+        }
     }
 
     /// Goes on for an application that a predecessor of this agent has left at a held address: with another session, since
@@ -252,12 +272,14 @@ final class ConnectRequest {
         switch stage {
         case .routing, .over: return
         case .opening:
-            if case .refused(let refusal) = ending {
+            switch ending {
+            case .refused(let refusal):
                 if refusal.code == .notAllowed || refusal.code == .failed || refusal.code == .exhausted {
                     agent.notices.warn("\(gatewayName) refuses \(destination): \(refusal.text)")
                 }
                 refuse(Errno(refusal.code))
-            } else {
+            case .gone(.expired): openAgain()
+            case .finished, .abortedHere, .abortedByPeer, .gone, .expired, .unconfirmed, .violation, .dropped:
                 refuse(lastFailure?.errno ?? .connectionRefused)
             }
         case .awaitingLeg, .running:

@@ -14,8 +14,8 @@ final class HeldApplication {
     private let escrow: EscrowClient
     private let owner: LegOwner
     private var held: HeldAddress?
-    /// The address's copy in escrow.
-    private var key: EscrowKey?
+    /// The address's copy in escrow, once it is there.
+    private(set) var key: EscrowKey?
     /// Sockets of `held` that are on their way into escrow: their numbers must not become another's until then.
     private var onTheirWay = 0
     private var isOver = false

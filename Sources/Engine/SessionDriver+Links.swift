@@ -78,7 +78,10 @@ extension SessionDriver {
     /// Reads what has arrived, as far as one turn allows.
     func read(_ connection: LinkConnection) {
         // One that ends before its handshake does has nothing to say.
-        guard connection.link.isSecured else { return connection.isReadable = false }
+        guard connection.link.isSecured else {
+            connection.isReadable = false
+            return
+        }
         var total = 0
         while connection.isReadable, session.knows(connection.number) {
             guard total < SessionDriver.turnLimit else { return loop.runLater(self) }

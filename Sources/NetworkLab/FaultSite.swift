@@ -80,7 +80,9 @@ public final class FaultSite: Sendable {
 
     /// The same with other options of `usl`.
     public func prefix(_ options: [String]) -> [String] {
-        [usl, "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + Self.security(self.options) + options + ["--"]
+        [usl, "--gateway", "\(lab["server"].address):\(Self.gatewayPort)"] + Self.security(self.options) + options + [
+            "--"
+        ]
     }
 
     /// Starts connections to the server.

@@ -65,6 +65,33 @@ struct ConnectRequestTests {
         #expect(agent.legsInEscrow() == 0 && agent.agent.socketNames.isEmpty)
     }
 
+    @Test("a gateway that gave the session up before this end could confirm it is asked for another")
+    func openAgain() throws {
+        let gateway = try TestListener()
+        let agent = try AgentUnderTest {
+            $0.gateway = .init(name: HostPort(host: "gateway", port: 1), addresses: [gateway.address])
+        }
+        guard case .held = try agent.connect(to: "192.0.2.1", 80) else {
+            Issue.record("not held")
+            return
+        }
+        var asked: Set<[UInt8]> = []
+        var peers: [TestPeer] = []
+        let gone = Wire.preface + GoneMessage(reason: .expired, instance: 7, positions: nil).encoded
+        try turn(agent.loop) {
+            if let peer = gateway.accept() { peers.append(peer) }
+            for peer in peers where peer.heard.count < Wire.preface.count + Wire.headerLength + 20 {
+                peer.listen()
+                guard peer.heard.count >= Wire.preface.count + Wire.headerLength + 20 else { continue }
+                // The identifier, behind the head of its item.
+                asked.insert(Array(peer.heard.dropFirst(Wire.preface.count + Wire.headerLength + 4).prefix(16)))
+                peer.say(gone)
+            }
+            return asked.count == 3
+        }
+        #expect(agent.agent.connectionCount >= 1)
+    }
+
     @Test("a gateway that says nothing: after the grace time the application is held, not kept")
     func held() throws {
         let gateway = try TestListener()
