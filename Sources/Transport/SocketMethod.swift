@@ -38,7 +38,7 @@ private func socketRead(_ bio: OpaquePointer?, _ buffer: UnsafeMutablePointer<CC
     let count = BIO_meth_get_read(BIO_s_socket())(bio, buffer, size)
     if count > 0, let buffer, let pointer = BIO_get_ex_data(bio, 0) {
         let stream = Unmanaged<TLSStream>.fromOpaque(pointer).takeUnretainedValue()
-        stream.noteArrival(firstByte: UInt8(bitPattern: buffer[0]))
+        stream.noteArrival(UnsafeRawBufferPointer(start: buffer, count: Int(count)))
     }
     return count
 }

@@ -1,5 +1,6 @@
 import CLinux
 import COpenSSL
+import SessionProtocol
 import SystemPackage
 
 /// Drives one `SSL` object: the part of a `TLSConnection` that changes. Only its connection has it.
@@ -28,7 +29,8 @@ final class TLSStream {
     /// The key of the peer, refused or not.
     private(set) var peerFingerprint: Fingerprint?
     private var refused: Fingerprint?
-    private var firstByte: UInt8?
+    /// The first bytes of the peer, as many as a preface has.
+    private var opening: [UInt8] = []
     /// Set when a ClientHello had no ALPN.
     var lacksApplication = false
     /// Bytes of a record that OpenSSL has encrypted and the socket not taken whole. For the caller they are written.
@@ -74,8 +76,8 @@ final class TLSStream {
         SSL_get_ex_data(ssl, 0).map { Unmanaged<TLSStream>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    func noteArrival(firstByte byte: UInt8) {
-        if firstByte == nil { firstByte = byte }
+    func noteArrival(_ bytes: UnsafeRawBufferPointer) {
+        if opening.count < Wire.preface.count { opening += bytes.prefix(Wire.preface.count - opening.count) }
     }
 
     /// Whether the peer may have this key.
@@ -222,11 +224,11 @@ final class TLSStream {
 
     /// What the peer speaks, if it is not TLS.
     private var foreign: TLSFailure? {
-        guard let firstByte, firstByte != UInt8(SSL3_RT_ALERT) else { return nil }
-        return switch LinkSecurity(firstByte: firstByte) {
-        case .plain: .plainPeer
+        guard let first = opening.first, first != UInt8(SSL3_RT_ALERT) else { return nil }
+        return switch LinkSecurity(firstByte: first) {
+        case .plain where Wire.preface.starts(with: opening): .plainPeer
         case .tls: nil
-        case nil: .notTLS
+        case .plain, nil: .notTLS
         }
     }
 }
