@@ -20,18 +20,15 @@ extension Agent {
         guard let id = SessionID(ledgerBytes: snapshot.identity.session), let place = pool.place(of: snapshot),
             let connection = RestoredConnection(stored, session: Session(id: id, place: place), self)
         else { return stored.abandon(escrow) }
-        let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
-        var held: HeldApplication?
-        if let listener = stored.held.take() {
-            held = try? HeldApplication(adopting: listener, snapshot.identity.leg, self)
-        }
-        do {
-            begin(stored, connection, try protection(to: gateways(of: snapshot.identity)))
-        } catch {
+        let protection: LinkProtection
+        do { protection = try self.protection(to: gateways(of: snapshot.identity)) } catch {
             notices.alarm(
                 "\(connection.program) to \(snapshot.identity.destination): \(error); the connection is reset")
             return stored.abandon(escrow)
         }
+        let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
+        let held = waiting(at: stored.held.take(), snapshot.identity.leg)
+        begin(stored, connection, protection)
         if let (key, leg) = stray {
             held?.end()
             connection.found(leg, key)
@@ -47,7 +44,7 @@ extension Agent {
     private func openAnew(_ stored: consuming StoredSession) {
         let (snapshot, identity) = (stored.snapshot, stored.snapshot.identity)
         guard case .application(let application) = identity.details else { return stored.abandon(escrow) }
-        if let listener = stored.held.take(), let held = try? HeldApplication(adopting: listener, identity.leg, self) {
+        if let held = waiting(at: stored.held.take(), identity.leg) {
             ConnectRequest.goOn(
                 application, identity.destination, through: gateways(of: identity), at: held,
                 heldUnder: identity.leg, self)
@@ -58,6 +55,15 @@ extension Agent {
                 leg, escrowKey: identity.leg, to: identity.destination, through: gateways(of: identity), self)
         } else {
             stored.abandon(escrow)
+        }
+    }
+
+    /// The application at a held address. Without memory or a descriptor for that, it is refused.
+    private func waiting(at listener: consuming Descriptor?, _ key: EscrowKey) -> HeldApplication? {
+        guard let listener else { return nil }
+        do { return try HeldApplication(adopting: listener, key, self) } catch {
+            escrow.release(key)
+            return nil
         }
     }
 

@@ -155,12 +155,18 @@ final class ConnectRequest {
     /// process stopped. The application waits, and knows nothing of it.
     private func openAgain() {
         guard let expected, let key = held?.key else { return refuse(.connectionRefused) }
+        openHeld(through: gateways, expected, key)
+    }
+
+    /// Opens a session for an application that waits, whatever the limits say: it was let in before.
+    private func openHeld(through gateways: [SocketAddress], _ expected: ExpectedLeg, _ key: EscrowKey) {
         agent.admission.takeOver()
         do {
             try open(through: gateways, expected, heldUnder: key)
         } catch {
             agent.admission.leave()
-            fail(.connectionRefused)
+            agent.notices.warn("\(name) to \(destination): \(error)")
+            refuse(.connectionRefused)
         }
     }
 
@@ -175,16 +181,9 @@ final class ConnectRequest {
         let request = ConnectRequest(nil, AddressBytes(asked), asked, application.program, agent)
         let expected = ExpectedLeg(source: source, destination: asked, cookie: application.cookie)
         request.held = held
-        agent.admission.takeOver()
-        do {
-            try request.open(through: gateways, expected, heldUnder: key)
-            agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
-            request.schedule(.budget, after: openBudget)
-        } catch {
-            agent.admission.leave()
-            agent.notices.warn("\(request.name) to \(asked): \(error)")
-            request.refuse(.connectionRefused)
-        }
+        agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
+        request.schedule(.budget, after: openBudget)
+        request.openHeld(through: gateways, expected, key)
     }
 
     /// Only a gateway that was found, not one that was named, may be passed by, and never without a word.
