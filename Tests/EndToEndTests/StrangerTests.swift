@@ -167,7 +167,7 @@ extension EndToEnd {
                             "usl: gateway 10.77.2.2:7117 refuses 10.77.2.2:7002: "
                                 + "the gateway does not allow 10.77.2.2:7002; the nearest rule is --allow \(target)"
                         ], "\(outcome.errors)")
-                    #expect(gateway.standardError.contains(": 10.77.2.2:7002 refused: no --allow has it\n"))
+                    try gateway.waitForOutput(": 10.77.2.2:7002 refused: no --allow has it\n")
                 }
             }
         }
