@@ -5,11 +5,6 @@ public import Transport
 
 /// What `usl CMD` or `usl forward` was asked to do with connections.
 public struct AgentOptions: Sendable {
-    public enum Treatment: String, Sendable, CaseIterable {
-        case session
-        case direct
-    }
-
     public enum Verbosity: Int, Sendable, Comparable {
         case quiet
         case normal

@@ -4,6 +4,7 @@ import CLinux
 import Interception
 import Keeper
 import Kernel
+import Policy
 
 /// `usl [run] [OPTIONS] COMMAND [ARGUMENT...]`
 struct RunCommand: ParsableCommand {
@@ -33,7 +34,7 @@ struct RunCommand: ParsableCommand {
     var gateway: HostPort?
 
     @Option(help: ArgumentHelp("What connections get.", valueName: "session|direct"))
-    var treatment = AgentOptions.Treatment.session
+    var treatment = Treatment.session
 
     @OptionGroup var links: LinkOptions
 
@@ -73,7 +74,7 @@ struct RunCommand: ParsableCommand {
     }
 }
 
-extension AgentOptions.Treatment: ExpressibleByArgument {}
+extension Treatment: ExpressibleByArgument {}
 
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.
