@@ -3,8 +3,7 @@ public struct NetworkState: Equatable, Sendable {
     struct Interface: Equatable, Sendable {
         var name: String
         var isUsable: Bool
-        /// Its addresses, and whether they are usable.
-        var addresses: [SocketAddress.Host: Bool]
+        var addresses: [SocketAddress.Host: AddressTraits]
 
         var hasFarAddress: Bool { addresses.keys.contains { !$0.isLinkLocal } }
     }
@@ -26,9 +25,9 @@ public struct NetworkState: Equatable, Sendable {
             return old.name != name || old.isUsable != isUsable
         case .interfaceGone(let index):
             return interfaces.removeValue(forKey: index)?.hasFarAddress ?? false
-        case .address(let host, let index, let isUsable):
-            let old = interfaces[index]?.addresses.updateValue(isUsable, forKey: host) ?? false
-            return isUsable != old && !host.isLinkLocal
+        case .address(let host, let index, let traits):
+            let old = interfaces[index]?.addresses.updateValue(traits, forKey: host)
+            return traits.isUsable != (old?.isUsable ?? false) && !host.isLinkLocal
         case .addressGone(let host, let index):
             return interfaces[index]?.addresses.removeValue(forKey: host) != nil && !host.isLinkLocal
         case .routes: return true
@@ -48,14 +47,30 @@ public struct NetworkState: Equatable, Sendable {
 
     /// Whether packets can leave from this address now: it is usable, and so is its interface.
     public func isUsable(_ host: SocketAddress.Host) -> Bool {
-        interfaces.values.contains { $0.isUsable && $0.addresses[host] == true }
+        interfaces.values.contains { $0.isUsable && $0.addresses[host]?.isUsable == true }
+    }
+
+    /// An address of this machine from which packets can leave now.
+    public struct Source: Hashable, Sendable {
+        public let host: SocketAddress.Host
+        public let interface: UInt32
+        public let traits: AddressTraits
+    }
+
+    /// All of them, link-local ones too, in an order that stays the same.
+    public var usableSources: [Source] {
+        interfaces.filter(\.value.isUsable).flatMap { index, interface in
+            interface.addresses.filter(\.value.isUsable).map { Source(host: $0, interface: index, traits: $1) }
+        }.sorted {
+            ($0.interface, $0.host.sortKey, $0.host.description) < ($1.interface, $1.host.sortKey, $1.host.description)
+        }
     }
 
     /// The addresses from which packets can leave through an interface now, IPv4 first; none if there is no such interface.
     /// Link-local ones do not count: they lead to no gateway on another network.
     public func usableAddresses(ofInterface name: String) -> [SocketAddress.Host] {
         guard let interface = interfaces.values.first(where: { $0.name == name }), interface.isUsable else { return [] }
-        return interface.addresses.filter(\.value).keys
+        return interface.addresses.filter(\.value.isUsable).keys
             .filter { !$0.isLinkLocal }
             .sorted { ($0.sortKey, $0.description) < ($1.sortKey, $1.description) }
     }

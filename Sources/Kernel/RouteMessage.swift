@@ -5,8 +5,7 @@ public enum RouteMessage: Equatable, Sendable {
     /// An interface is there; usable ones are up and have a carrier.
     case interface(index: UInt32, name: String, isUsable: Bool)
     case interfaceGone(index: UInt32)
-    /// An address is there; not usable while the kernel still looks for duplicates of it (RFC 4862, 5.4).
-    case address(SocketAddress.Host, interface: UInt32, isUsable: Bool)
+    case address(SocketAddress.Host, interface: UInt32, AddressTraits)
     case addressGone(SocketAddress.Host, interface: UInt32)
     /// A route, or a rule that chooses among tables of routes, has come, gone or changed.
     case routes
@@ -80,8 +79,12 @@ public enum RouteMessage: Equatable, Sendable {
             return
         }
         let isTentative = flags & UInt32(IFA_F_TENTATIVE) != 0 && flags & UInt32(IFA_F_OPTIMISTIC) == 0
-        let isUsable = !isTentative && flags & UInt32(IFA_F_DADFAILED) == 0
-        self = .address(host, interface: info.ifa_index, isUsable: isUsable)
+        // IFA_F_TEMPORARY is the same bit as IFA_F_SECONDARY, which is IPv4's (linux/if_addr.h).
+        let traits = AddressTraits(
+            isUsable: !isTentative && flags & UInt32(IFA_F_DADFAILED) == 0, prefixLength: info.ifa_prefixlen,
+            isDeprecated: flags & UInt32(IFA_F_DEPRECATED) != 0,
+            isTemporary: family == AF_INET6 && flags & UInt32(IFA_F_TEMPORARY) != 0)
+        self = .address(host, interface: info.ifa_index, traits)
     }
 
     private init?(route payload: RawSpan) {

@@ -43,7 +43,7 @@ struct LinkPathsTests {
         var network = NetworkState()
         #expect(paths.usable(in: network) == [PathID(1)])
         _ = network.apply(.interface(index: 3, name: "wlan0", isUsable: true))
-        _ = network.apply(.address(address(9).host, interface: 3, isUsable: true))
+        _ = network.apply(.address(address(9).host, interface: 3, AddressTraits(isUsable: true, prefixLength: 24)))
         #expect(paths.usable(in: network) == [PathID(0), PathID(1), PathID(2)])
     }
 }

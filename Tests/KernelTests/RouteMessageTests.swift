@@ -68,15 +68,16 @@ struct RouteMessageTests {
             (Recorded.interfaceDown, [.interface(index: 3, name: "va", isUsable: false)]),
             (Recorded.interfaceGone, [.interfaceGone(index: 3)]),
             (Recorded.leftBridge, []),
-            (Recorded.address, [.address(host, interface: 1, isUsable: true)]),
+            (Recorded.address, [.address(host, interface: 1, AddressTraits(isUsable: true, prefixLength: 24))]),
             (Recorded.addressGone, [.addressGone(host, interface: 1)]),
-            (Recorded.tentative, [.address(host6, interface: 1, isUsable: false)]),
-            (Recorded.confirmed, [.address(host6, interface: 1, isUsable: true)]),
+            (Recorded.tentative, [.address(host6, interface: 1, AddressTraits(isUsable: false, prefixLength: 64))]),
+            (Recorded.confirmed, [.address(host6, interface: 1, AddressTraits(isUsable: true, prefixLength: 64))]),
             (
                 Recorded.linkLocal,
                 [
                     .address(
-                        .v6(high: 0xfe80 << 48, low: 0x4cc2_ddff_fe9d_05d0, scope: 2), interface: 2, isUsable: true)
+                        .v6(high: 0xfe80 << 48, low: 0x4cc2_ddff_fe9d_05d0, scope: 2), interface: 2,
+                        AddressTraits(isUsable: true, prefixLength: 64))
                 ]
             ),
             (Recorded.route, [.routes]), (Recorded.rule, [.routes]), (Recorded.localRoute, []),
@@ -113,15 +114,15 @@ struct NetworkStateTests {
         var state = NetworkState()
         func apply(_ message: RouteMessage) -> Bool { state.apply(message) }
         #expect(!apply(.interface(index: 2, name: "eth0", isUsable: false)))
-        let hasChanged = apply(.address(host, interface: 2, isUsable: true))
+        let hasChanged = apply(.address(host, interface: 2, AddressTraits(isUsable: true, prefixLength: 24)))
         #expect(hasChanged && state.has(host) && !state.isUsable(host))
         #expect(state.usableAddresses(ofInterface: "eth0").isEmpty)
         let isUp = apply(.interface(index: 2, name: "eth0", isUsable: true))
         #expect(isUp && state.isUsable(host))
         #expect(state.usableAddresses(ofInterface: "eth0") == [host])
-        let isTentative = apply(.address(host6, interface: 2, isUsable: false))
+        let isTentative = apply(.address(host6, interface: 2, AddressTraits(isUsable: false, prefixLength: 64)))
         #expect(!isTentative && state.has(host6) && !state.isUsable(host6))
-        let isConfirmed = apply(.address(host6, interface: 2, isUsable: true))
+        let isConfirmed = apply(.address(host6, interface: 2, AddressTraits(isUsable: true, prefixLength: 64)))
         #expect(isConfirmed && state.usableAddresses(ofInterface: "eth0") == [host, host6])
         let isGone = apply(.addressGone(host, interface: 2))
         #expect(isGone && !state.has(host))
@@ -136,14 +137,15 @@ struct NetworkStateTests {
         let linkLocal = SocketAddress.Host.v6(high: 0xfe80 << 48, low: 1, scope: 3)
         let noise: [RouteMessage] = [
             .interface(index: 3, name: "veth7", isUsable: false), .interface(index: 3, name: "veth7", isUsable: true),
-            .address(linkLocal, interface: 3, isUsable: true), .addressGone(linkLocal, interface: 3),
+            .address(linkLocal, interface: 3, AddressTraits(isUsable: true, prefixLength: 64)),
+            .addressGone(linkLocal, interface: 3),
             .interfaceGone(index: 3), .addressGone(host, interface: 9), .done, .failed(1),
         ]
         for message in noise { #expect(!apply(message)) }
         _ = apply(.interface(index: 2, name: "eth0", isUsable: true))
-        _ = apply(.address(host, interface: 2, isUsable: true))
+        _ = apply(.address(host, interface: 2, AddressTraits(isUsable: true, prefixLength: 24)))
         let once = state
-        #expect(!apply(.address(host, interface: 2, isUsable: true)))
+        #expect(!apply(.address(host, interface: 2, AddressTraits(isUsable: true, prefixLength: 24))))
         #expect(!apply(.interface(index: 2, name: "eth0", isUsable: true)))
         #expect(state == once)
         #expect(apply(.routes))

@@ -30,7 +30,7 @@ struct LinkSourceTests {
         #expect(LinkSource.anywhere.exists(in: state) && LinkSource.anywhere.isUsable(in: state))
         _ = state.apply(.interface(index: 2, name: "eth0", isUsable: true))
         #expect(named.exists(in: state) && !named.isUsable(in: state))
-        _ = state.apply(.address(address, interface: 2, isUsable: true))
+        _ = state.apply(.address(address, interface: 2, AddressTraits(isUsable: true, prefixLength: 24)))
         #expect(named.isUsable(in: state) && addressed.isUsable(in: state))
         _ = state.apply(.interface(index: 2, name: "eth0", isUsable: false))
         #expect(named.exists(in: state) && !named.isUsable(in: state) && !addressed.isUsable(in: state))
