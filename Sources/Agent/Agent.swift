@@ -2,6 +2,7 @@ import Engine
 import Interception
 import Keeper
 import Kernel
+import Rendezvous
 import SessionHost
 import SessionProtocol
 import SystemPackage
@@ -30,7 +31,11 @@ final class Agent {
         isPlain: options.isPlain, trust: trust, on: loop, warn: { [unowned self] in notices.warn($0) })
     /// What applications take their sockets for, by the cookie of the socket.
     private(set) var socketNames: [UInt64: SocketNames] = [:]
+    /// Where further addresses of destinations come from.
+    let alternates: AlternateAddresses
     private(set) var drain: Drain?
+    var workingHosts = WorkingHosts()
+    var badPairs = BadPairs()
 
     init(_ options: AgentOptions, pool: LoopPool, escrow: EscrowClient, ledger: SessionLedger) {
         self.options = options
@@ -38,6 +43,7 @@ final class Agent {
         self.escrow = escrow
         self.ledger = ledger
         loop = pool.main
+        alternates = AlternateAddresses(Resolver(on: loop), on: loop)
         notices = Notices(options.verbosity)
         let isQuiet = options.verbosity == .quiet
         groupedNotices = GroupedNotices(on: loop) { if !isQuiet { Diagnostics.report($0) } }
@@ -59,15 +65,24 @@ final class Agent {
     /// How a destination is reached.
     enum Route {
         case direct
+        /// By the application itself, and where it fails on another path.
+        case shim(PathSearch)
         /// `known`: the gateway is at the destination and was detected, not named.
         case session(gateways: [SocketAddress])
     }
 
     /// Decides how to reach a destination; calls `decided` at once if that is known, else when it is.
     func route(to destination: SocketAddress, decided: @escaping (Route) -> Void) {
-        if options.treatment == .direct { return decided(.direct) }
+        switch options.treatment {
+        case .direct, .refuse: return decided(.direct)
+        case .shim: return decided(.shim(PathSearch()))
+        case .shimSources: return decided(.shim(PathSearch(sourcesOnly: true)))
+        case .session: break
+        }
         if let gateway = options.gateway { return decided(.session(gateways: gateway.addresses)) }
-        detection.look(at: destination.unmapped.with(port: AgentOptions.gatewayPort), decided: decided)
+        detection.look(at: destination.unmapped.with(port: AgentOptions.gatewayPort)) {
+            if case .direct = $0 { decided(.shim(PathSearch())) } else { decided($0) }
+        }
     }
 
     // MARK: - Sessions
@@ -209,6 +224,13 @@ final class Agent {
 
     func remember(_ cookie: UInt64, _ names: SocketNames) { socketNames[cookie] = names }
     func forget(_ cookie: UInt64) { socketNames[cookie] = nil }
+
+    /// An application has resolved a name.
+    func resolved(_ name: ResolvedName) {
+        notices.explain(
+            "\(name.name) is \(name.addresses.map(\.description).joined(separator: ", "))")
+        alternates.note(name)
+    }
 
     // MARK: - Legs and the keeper
 

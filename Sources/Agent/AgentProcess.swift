@@ -70,8 +70,10 @@ public final class AgentProcess {
         control = try ControlServer(
             controlListener, on: loop, pool: pool, escrow: escrow,
             connect: .init(
-                connect: { library, asked, _, socket in ConnectRequest.handle(library, asked, socket, agent) },
-                names: { agent.socketNames[$0] }))
+                connect: { library, asked, blocks, socket in
+                    ConnectRequest.handle(library, asked, blocks: blocks, socket, agent)
+                },
+                names: { agent.socketNames[$0] }, resolved: { agent.resolved($0) }))
         if let target { forward = try Forward(from: listeners, to: target, agent) }
         escrow.reportReady()
     }

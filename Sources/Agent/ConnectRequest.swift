@@ -52,8 +52,11 @@ final class ConnectRequest {
     private var lastFailure: LinkFailure?
 
     /// Answers a library's question. It lives as long as somebody waits for it or its session does.
+    ///
+    /// - Parameter blocks: whether the application waits for its connection.
     static func handle(
-        _ library: consuming ControlConnection, _ asked: AddressBytes, _ socket: consuming Descriptor, _ agent: Agent
+        _ library: consuming ControlConnection, _ asked: AddressBytes, blocks: Bool, _ socket: consuming Descriptor,
+        _ agent: Agent
     ) {
         guard let destination = SocketAddress(asked) else { return }
         let program = ProgramName.of(pid: library.peer.process)
@@ -69,7 +72,7 @@ final class ConnectRequest {
                 return try library.send(answer)
             }
             let request = ConnectRequest(library, asked, destination, program, agent)
-            request.begin(application)
+            request.begin(application, blocks: blocks)
         } catch {
             // Said in words: a library without an answer asks again.
             agent.notices.explain("\(program ?? "?") to \(destination): direct, \(error)")
@@ -89,7 +92,7 @@ final class ConnectRequest {
         self.library = consume library
     }
 
-    private func begin(_ application: consuming ApplicationSocket) {
+    private func begin(_ application: consuming ApplicationSocket, blocks: Bool) {
         var waiting: ApplicationSocket? = consume application
         agent.route(to: destination) { [self] route in
             guard let application = waiting.take() else { return }
@@ -100,9 +103,18 @@ final class ConnectRequest {
                 _ = consume application
                 answer(.direct)
                 stage = .over
+            case .shim(let search): shim(application, blocks: blocks, search)
             case .session(let gateways): enter(through: gateways, application)
             }
         }
+    }
+
+    /// An ordinary peer: the application tries by itself, and this is over.
+    private func shim(_ application: consuming ApplicationSocket, blocks: Bool, _ search: PathSearch) {
+        stage = .over
+        guard let library = library.take() else { return }
+        // Without descriptors for more, the library finds its agent gone, and the application tries alone.
+        _ = try? ShimRequest.begin(library, application, blocks: blocks, name, search, agent)
     }
 
     /// Waits until there is room for one more session.

@@ -45,7 +45,7 @@ final class Forward {
             agent.route(to: target) { route in
                 guard let leg = waiting.take() else { return }
                 switch route {
-                case .direct:
+                case .direct, .shim:
                     agent.escrow.release(key)
                     PlainRelay.start(leg, to: target, on: agent.loop) { error in
                         agent.notices.warn("\(target): \(error); the connection is reset")

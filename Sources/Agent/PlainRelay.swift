@@ -30,6 +30,7 @@ final class PlainRelay {
     private let loop: EventLoop
     private var isConnected = false
     private let failed: (Errno) -> Void
+    private let ended: () -> Void
     var isQueued = false
 
     static func start(
@@ -38,20 +39,35 @@ final class PlainRelay {
         do throws(Errno) {
             let outgoing = try TCPSocket.dial(target, profile: .suited(to: target))
             try outgoing.setResetOnClose(true)
-            let relay = PlainRelay(leg, outgoing, loop, failed)
+            let relay = PlainRelay(leg, outgoing, loop, failed: failed, ended: {})
             try relay.begin()
         } catch {
             failed(error)
         }
     }
 
+    /// Carries a connection on over another that is there already.
+    ///
+    /// - Parameter ended: called when both are closed.
+    static func join(
+        _ leg: consuming TCPSocket, with target: consuming TCPSocket, on loop: EventLoop, ended: @escaping () -> Void
+    ) {
+        _ = try? leg.setResetOnClose(true)
+        _ = try? target.setResetOnClose(true)
+        let relay = PlainRelay(leg, target, loop, failed: { _ in }, ended: ended)
+        relay.isConnected = true
+        // Where it cannot begin, it closes both.
+        _ = try? relay.begin()
+    }
+
     private init(
         _ leg: consuming TCPSocket, _ target: consuming TCPSocket, _ loop: EventLoop,
-        _ failed: @escaping (Errno) -> Void
+        failed: @escaping (Errno) -> Void, ended: @escaping () -> Void
     ) {
         sides = [Side(leg, loop), Side(target, loop)]
         self.loop = loop
         self.failed = failed
+        self.ended = ended
     }
 
     private func begin() throws(Errno) {
@@ -135,6 +151,7 @@ final class PlainRelay {
             side.registration = nil
         }
         isConnected = false
+        ended()
     }
 }
 

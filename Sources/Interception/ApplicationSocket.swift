@@ -7,14 +7,15 @@ public import SystemPackage
 /// End it before the answer leaves: as long as the copy exists, the application's close() sends no FIN.
 public struct ApplicationSocket: ~Copyable, Sendable {
     private let descriptor: Descriptor
+    var number: Int32 { descriptor.number }
     /// What the application asked for, in its own spelling: possibly an IPv4-mapped IPv6 address.
     public let destination: SocketAddress
     /// The kernel's identity of the socket (`SO_COOKIE`), the same in every process that holds it.
     public let cookie: UInt64
     /// `AF_INET` or `AF_INET6`.
-    private let family: Int32
+    let family: Int32
     /// From bind(2): the wildcard and port 0 if the application did not call it.
-    private let bound: SocketAddress
+    let bound: SocketAddress
 
     /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
     public init(copy descriptor: consuming Descriptor, destination: SocketAddress) throws(Errno) {
@@ -28,6 +29,8 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         self.destination = destination
         self.descriptor = descriptor
     }
+
+    consuming func intoDescriptor() -> Descriptor { descriptor }
 
     /// Why this connection can not run over a leg on loopback; nil if it can.
     ///

@@ -57,6 +57,18 @@ public struct ControlConnection: ~Copyable, Sendable {
         }
     }
 
+    /// What stands behind a `resolved` request. It was sent with it, and a Unix socket hands on at once what was sent at once: what
+    /// is not here is not waited for.
+    ///
+    /// - Parameter byteCount: as the request says.
+    /// - Returns: nil if it is no such message.
+    public borrowing func receiveResolved(byteCount: Int) throws(Errno) -> ResolvedName? {
+        guard let received = try DescriptorPassing.receive(capacity: byteCount, over: descriptor.number),
+            received.bytes.count == byteCount, let message = ResolvedMessage(received.bytes.span)
+        else { return nil }
+        return ResolvedName(message)
+    }
+
     /// Answers `connect` or `peerName`; the message always fits into an empty socket.
     public borrowing func send(_ response: ControlResponse) throws(Errno) {
         try send(response.encoded())

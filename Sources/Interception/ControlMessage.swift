@@ -6,7 +6,7 @@
 //     byte  1       kind
 //     byte  2       flags (connect: 1 = the socket blocks)
 //     byte  3       length of the address, 0 if there is none
-//     bytes 4–7     errno, little-endian like all numbers here
+//     bytes 4–7     errno, milliseconds (attempt), or how many bytes follow (resolved); little-endian like all numbers here
 //     bytes 8–15    socket cookie
 //     bytes 16–43   address, or the identifier of a session
 //     bytes 44–47   zero
@@ -117,7 +117,7 @@ public struct ControlMessage: Sendable {
     }
 }
 
-/// What a client of the control socket wants. One request per connection.
+/// What a client of the control socket wants. One request per connection, but for `attemptFailed`.
 public enum ControlRequest: Equatable, Sendable {
     /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait.
     case connect(to: AddressBytes, blocking: Bool)
@@ -131,9 +131,14 @@ public enum ControlRequest: Equatable, Sendable {
     case session(SessionName)
     /// Give this session up. Answered like `session`, with what it was.
     case drop(SessionName)
+    /// The attempt that `attempt` asked for has failed with this errno, or has been silent if it is 0. The socket comes with this
+    /// message once more. Sent behind `connect`, over the same connection.
+    case attemptFailed(Int32)
     /// Become the program that is described in the memory file that comes with this message. The answer is end of file, or
     /// `refused` by a process whose ledger is of another version.
     case replace(ledgerVersion: UInt64)
+    /// A name was resolved: a `ResolvedMessage` of so many bytes stands behind this one. There is no answer.
+    case resolved(byteCount: Int)
 
     private static let blockingFlag: UInt8 = 1
 
@@ -150,6 +155,10 @@ public enum ControlRequest: Equatable, Sendable {
             guard let name = SessionName(message.address) else { return nil }
             self = message.kind == 4 ? .session(name) : .drop(name)
         case 7: self = .replace(ledgerVersion: message.cookie)
+        case 8:
+            guard message.code > 0, message.code <= ResolvedMessage.capacity else { return nil }
+            self = .resolved(byteCount: Int(message.code))
+        case 9 where message.code >= 0: self = .attemptFailed(message.code)
         default: return nil
         }
     }
@@ -177,12 +186,19 @@ public enum ControlRequest: Equatable, Sendable {
         case .replace(let version):
             message = ControlMessage(kind: 7)
             message.cookie = version
+        case .attemptFailed(let code):
+            message = ControlMessage(kind: 9)
+            message.code = code
+        case .resolved(let count):
+            message = ControlMessage(kind: 8)
+            message.code = Int32(truncatingIfNeeded: count)
         }
         return message.encoded()
     }
 }
 
-/// The agent's answer to `connect` (the first four), and to `peerName` and `localName` (the last two).
+/// The agent's answer to `connect` (the first five), to `attemptFailed` (all of these but `attempt`, and `connectTo`), and to
+/// `peerName` and `localName` (the last two).
 public enum ControlResponse: Equatable, Sendable {
     /// Connect to where the application wanted to go; USL has no part in it.
     case direct
@@ -192,6 +208,11 @@ public enum ControlResponse: Equatable, Sendable {
     case held(AddressBytes)
     /// The connection failed with this errno.
     case refused(Int32)
+    /// Connect to where the application wanted to go, without blocking; if that fails, or is silent for this many
+    /// milliseconds, say so.
+    case attempt(silence: Int32)
+    /// Connect the application's socket to this address: it leads to the same server, and works.
+    case connectTo(AddressBytes)
     /// The application asked for this address, or would have it.
     case asked(AddressBytes)
     /// No session belongs to that socket.
@@ -206,6 +227,8 @@ public enum ControlResponse: Equatable, Sendable {
         case (68, _) where message.code > 0: self = .refused(message.code)
         case (69, .some(let address)): self = .asked(address)
         case (70, _): self = .notMine
+        case (71, _) where message.code > 0: self = .attempt(silence: message.code)
+        case (72, .some(let address)): self = .connectTo(address)
         default: return nil
         }
     }
@@ -227,6 +250,12 @@ public enum ControlResponse: Equatable, Sendable {
             message = ControlMessage(kind: 69)
             message.address = address
         case .notMine: message = ControlMessage(kind: 70)
+        case .attempt(let silence):
+            message = ControlMessage(kind: 71)
+            message.code = silence
+        case .connectTo(let address):
+            message = ControlMessage(kind: 72)
+            message.address = address
         }
         return message.encoded()
     }

@@ -1,8 +1,21 @@
 import CLinux
 
+/// A connection to the agent's control socket.
+struct ControlDescriptor: ~Copyable {
+    /// Negative if there is none.
+    let number: Int32
+
+    /// A new socket.
+    init() { number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0) }
+
+    deinit { if number >= 0 { _ = close(number) } }
+}
+
 /// How a question to the agent ended.
-enum AgentAnswer {
+enum AgentAnswer: ~Copyable {
     case response(ControlResponse)
+    /// The application's socket is to be tried first, for so many milliseconds; the agent listens on.
+    case attempt(ControlDescriptor, silence: Int32)
     /// No agent there, or it went away before it answered: carry on as if USL were not installed.
     case unreachable
     /// The agent is alive and silent.
@@ -25,18 +38,20 @@ private let attempts = 8
 ///   - passing: a descriptor to send along, if not negative.
 ///   - signals: told of signals that arrive meanwhile.
 func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: inout SignalWatch) -> AgentAnswer {
-    let deadline = now() + patience
+    let deadline = monotonicMilliseconds() + patience
     var left = attempts
     while true {
-        let control = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard control >= 0 else { return .unreachable }
-        defer { _ = close(control) }
+        let control = ControlDescriptor()
         // Nobody listens: there is no keeper any more.
-        guard reach(agentAddress, on: control) else { return .unreachable }
+        guard control.number >= 0, reach(agentAddress, on: control.number) else { return .unreachable }
         left -= 1
-        if send(request, passing: descriptor, over: control) {
-            let answer = answer(on: control, by: deadline, signals: &signals)
-            guard case .unreachable = answer, left > 0 else { return answer }
+        if send(request, passing: descriptor, over: control.number) {
+            switch response(on: control.number, by: deadline, signals: &signals) {
+            case .response(.attempt(let silence)): return .attempt(control, silence: silence)
+            case .response(let response): return .response(response)
+            case .timedOut: return .timedOut
+            case .unreachable: if left == 0 { return .unreachable }
+            }
         } else if left == 0 {
             return .unreachable
         }
@@ -58,7 +73,8 @@ private func reach(_ address: sockaddr_un, on control: Int32) -> Bool {
     }
 }
 
-private func send(_ request: ControlRequest, passing descriptor: Int32, over control: Int32) -> Bool {
+/// Says something to the agent; false if it has gone.
+func send(_ request: ControlRequest, passing descriptor: Int32, over control: Int32) -> Bool {
     var bytes = request.encoded()
     // CMSG_SPACE(sizeof(int)) on 64-bit Linux, aligned as cmsg(3) wants it.
     var room: (UInt64, UInt64, UInt64) = (0, 0, 0)
@@ -88,13 +104,21 @@ private func send(_ request: ControlRequest, passing descriptor: Int32, over con
     }
 }
 
-private func answer(on control: Int32, by deadline: Int64, signals: inout SignalWatch) -> AgentAnswer {
+/// What came of waiting for a message of the agent.
+enum AgentMessage {
+    case response(ControlResponse)
+    case unreachable
+    case timedOut
+}
+
+/// Waits for a message of the agent.
+func response(on control: Int32, by deadline: Int64, signals: inout SignalWatch) -> AgentMessage {
     var bytes = ControlMessage.Bytes(repeating: 0)
     var filled = 0
     while filled < ControlMessage.size {
-        let remaining = deadline - now()
+        let remaining = deadline - monotonicMilliseconds()
         guard remaining > 0 else { return .timedOut }
-        guard signals.wait(for: control, milliseconds: Int32(remaining)) else { continue }
+        guard signals.wait(readable: control, milliseconds: Int32(remaining)).isReadable else { continue }
         let received = withUnsafeMutableBytes(of: &bytes) {
             recv(control, $0.baseAddress! + filled, $0.count - filled, Int32(MSG_DONTWAIT))
         }
@@ -109,7 +133,7 @@ private func answer(on control: Int32, by deadline: Int64, signals: inout Signal
 }
 
 /// Milliseconds of `CLOCK_MONOTONIC`.
-private func now() -> Int64 {
+func monotonicMilliseconds() -> Int64 {
     var time = timespec()
     _ = clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000

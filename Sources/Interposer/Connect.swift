@@ -13,25 +13,72 @@ public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr
     }
     let blocking = usl_fcntl(socket, F_GETFL, 0) & O_NONBLOCK == 0
     var signals = blocking ? SignalWatch(connecting: socket) : SignalWatch()
-    let answer = askAgent(.connect(to: asked, blocking: blocking), passing: socket, signals: &signals)
-    let interrupted = signals.end()
-    usl_set_errno(errnoBefore)
-    switch answer {
-    case .response(.leg(let leg)), .response(.held(let leg)):
-        var storage = sockaddr_storage()
-        return withUnsafeMutableBytes(of: &storage) {
-            for index in 0..<leg.count { $0[index] = leg[index] }
-            let address = UnsafeRawPointer($0.baseAddress!).assumingMemoryBound(to: sockaddr.self)
-            return begin(socket, address, socklen_t(leg.count), interrupted: interrupted)
-        }
-    case .response(.refused(let code)):
-        usl_set_errno(code)
-        return -1
+    switch askAgent(.connect(to: asked, blocking: blocking), passing: socket, signals: &signals) {
+    case .attempt(let control, let silence):
+        let flags = usl_fcntl(socket, F_GETFL, 0)
+        if blocking { _ = usl_fcntl(socket, F_SETFL, flags | O_NONBLOCK) }
+        var attempt = Attempt(socket, to: address, length, control)
+        let verdict = attempt.verdict(silence: silence, waits: blocking, signals: &signals)
+        if blocking { _ = usl_fcntl(socket, F_SETFL, flags) }
+        _ = signals.end()
+        usl_set_errno(errnoBefore)
+        return end(verdict, socket, waits: blocking)
+    case .response(let response):
+        let interrupted = signals.end()
+        usl_set_errno(errnoBefore)
+        return follow(response, socket, address, length, interrupted: interrupted)
+    case .unreachable:
+        let interrupted = signals.end()
+        usl_set_errno(errnoBefore)
+        return begin(socket, address, length, interrupted: interrupted)
     case .timedOut:
+        _ = signals.end()
         usl_set_errno(ETIMEDOUT)
         return -1
-    case .response, .unreachable:
+    }
+}
+
+/// Does what the agent has decided.
+private func follow(
+    _ response: ControlResponse, _ socket: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t,
+    interrupted: Bool
+) -> Int32 {
+    switch response {
+    case .leg(let leg), .held(let leg): return begin(socket, leg, interrupted: interrupted)
+    case .refused(let code):
+        usl_set_errno(code)
+        return -1
+    case .direct, .attempt, .connectTo, .asked, .notMine:
         return begin(socket, address, length, interrupted: interrupted)
+    }
+}
+
+/// Ends connect(2) as an attempt has ended.
+///
+/// - Parameter waits: whether the application's socket blocks. One that does not is told that it is connecting even when it is
+///   connected by now, as with every peer that is not on this machine.
+private func end(_ verdict: Attempt.Verdict, _ socket: Int32, waits: Bool) -> Int32 {
+    switch verdict {
+    case .connected where waits: return 0
+    case .connected, .underWay: usl_set_errno(EINPROGRESS)
+    case .interrupted: usl_set_errno(EINTR)
+    case .failed(let code):
+        // The kernel must not remember the attempt: the next connect(2) would end with its error.
+        var nothing = sockaddr()
+        nothing.sa_family = sa_family_t(AF_UNSPEC)
+        _ = usl_connect(socket, &nothing, socklen_t(MemoryLayout<sockaddr>.size))
+        usl_set_errno(code)
+    case .elsewhere(let place): return begin(socket, place, interrupted: false)
+    }
+    return -1
+}
+
+private func begin(_ socket: Int32, _ place: AddressBytes, interrupted: Bool) -> Int32 {
+    var storage = sockaddr_storage()
+    return withUnsafeMutableBytes(of: &storage) {
+        for index in 0..<place.count { $0[index] = place[index] }
+        let address = UnsafeRawPointer($0.baseAddress!).assumingMemoryBound(to: sockaddr.self)
+        return begin(socket, address, socklen_t(place.count), interrupted: interrupted)
     }
 }
 
@@ -67,13 +114,18 @@ private func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: sock
 /// A TCP socket of the address's family that is neither connected nor connecting nor listening: in all other states the
 /// answer (`EALREADY`, `EISCONN`, …) is the kernel's.
 private func isUnconnectedTCP(_ socket: Int32, _ address: AddressBytes) -> Bool {
-    let tcpClose: UInt8 = 7  // TCP_CLOSE, linux/tcp_states.h
+    isTCP(socket) && integerOption(socket, SO_DOMAIN) == Int32(address[0]) | Int32(address[1]) << 8
+        && tcpState(of: socket) == tcpClose
+}
+
+/// TCP_CLOSE, linux/tcp_states.h.
+let tcpClose: UInt8 = 7
+
+/// The kernel's state of a TCP socket, linux/tcp_states.h; nil if it is none.
+func tcpState(of socket: Int32) -> UInt8? {
     var state: UInt8 = 0  // the first byte of struct tcp_info
     var length = socklen_t(1)
-    guard isTCP(socket), integerOption(socket, SO_DOMAIN) == Int32(address[0]) | Int32(address[1]) << 8,
-        getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, &state, &length) == 0
-    else { return false }
-    return state == tcpClose
+    return getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, &state, &length) == 0 ? state : nil
 }
 
 func isTCP(_ socket: Int32) -> Bool { integerOption(socket, SO_PROTOCOL) == Int32(IPPROTO_TCP) }

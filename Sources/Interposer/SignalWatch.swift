@@ -1,12 +1,28 @@
 import CLinux
 
+/// What can be done with the descriptors that were waited for. An error makes them ready as well.
+struct Readiness {
+    let isReadable: Bool
+    let isWritable: Bool
+}
+
+/// The socket's `SO_SNDTIMEO` in milliseconds, at least 1; nil without one. It bounds connect(2) too (socket(7)).
+func sendTimeout(of socket: Int32) -> Int64? {
+    var limit = timeval()
+    var length = socklen_t(MemoryLayout<timeval>.size)
+    guard getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, &length) == 0 else { return nil }
+    guard limit.tv_sec != 0 || limit.tv_usec != 0 else { return nil }
+    return max(1, Int64(limit.tv_sec) * 1000 + Int64(limit.tv_usec) / 1000)
+}
+
 /// Learns, while the agent is asked, whether a signal handler ran that would have ended the application's connect(2) with
 /// `EINTR`: one without `SA_RESTART`, or any if the socket has a timeout (signal(7)).
 ///
 /// poll(2) ends with `EINTR` after every handler and does not say which. So the signals are blocked during the wait, a
 /// signalfd(2) wakes it, and what is pending is looked at before it is let through.
 struct SignalWatch: ~Copyable {
-    private var interrupted = false
+    /// Whether connect(2) would have been interrupted by now.
+    private(set) var interrupted = false
     private let everyHandlerInterrupts: Bool
     /// The signalfd; -1 when nothing is watched.
     private let descriptor: Int32
@@ -22,10 +38,7 @@ struct SignalWatch: ~Copyable {
 
     /// For connect(2) on a blocking socket.
     init(connecting socket: Int32) {
-        var limit = timeval()
-        var length = socklen_t(MemoryLayout<timeval>.size)
-        _ = getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, &length)
-        everyHandlerInterrupts = limit.tv_sec != 0 || limit.tv_usec != 0
+        everyHandlerInterrupts = sendTimeout(of: socket) != nil
 
         pthread_sigmask(SIG_BLOCK, nil, &original)
         var watched = sigset_t()
@@ -36,10 +49,11 @@ struct SignalWatch: ~Copyable {
         if descriptor >= 0 { block() }
     }
 
-    /// Waits until `control` is readable; false if it is not yet.
-    mutating func wait(for control: Int32, milliseconds: Int32) -> Bool {
-        var entries = InlineArray<2, pollfd>(repeating: pollfd(fd: control, events: Int16(POLLIN), revents: 0))
+    /// Waits until one descriptor is readable or another is writable, or for that long. Negative ones are not waited for.
+    mutating func wait(readable: Int32, writable: Int32 = -1, milliseconds: Int32) -> Readiness {
+        var entries = InlineArray<3, pollfd>(repeating: pollfd(fd: readable, events: Int16(POLLIN), revents: 0))
         entries[1].fd = descriptor
+        entries[2] = pollfd(fd: writable, events: Int16(POLLOUT), revents: 0)
         var span = entries.mutableSpan
         _ = span.withUnsafeMutableBufferPointer { poll($0.baseAddress, nfds_t($0.count), milliseconds) }
         if entries[1].revents != 0 {
@@ -47,7 +61,7 @@ struct SignalWatch: ~Copyable {
             unblock()
             block()
         }
-        return entries[0].revents != 0
+        return Readiness(isReadable: entries[0].revents != 0, isWritable: entries[2].revents != 0)
     }
 
     /// Ends the watch; whether connect(2) would have been interrupted.

@@ -18,12 +18,7 @@ public struct SocketAddress: Hashable, Sendable {
         self.port = port
     }
 
-    public var family: Int32 {
-        switch host {
-        case .v4: AF_INET
-        case .v6: AF_INET6
-        }
-    }
+    public var family: Int32 { host.family }
 
     public var isLoopback: Bool {
         switch host {
@@ -50,12 +45,7 @@ public struct SocketAddress: Hashable, Sendable {
     }
 
     /// The IPv4 address inside `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2), else the address itself.
-    public var unmapped: SocketAddress {
-        if case .v6(let high, let low, _) = host, isMapped(high: high, low: low) {
-            return SocketAddress(host: .v4(UInt32(truncatingIfNeeded: low)), port: port)
-        }
-        return self
-    }
+    public var unmapped: SocketAddress { SocketAddress(host: host.unmapped, port: port) }
 
     public func with(port: UInt16) -> SocketAddress { SocketAddress(host: host, port: port) }
 
@@ -64,6 +54,23 @@ public struct SocketAddress: Hashable, Sendable {
         case .v4: SocketAddress(host: .v4(0x7f00_0001), port: port)
         case .v6: SocketAddress(host: .v6(high: 0, low: 1, scope: 0), port: port)
         }
+    }
+}
+
+extension SocketAddress.Host {
+    public var family: Int32 {
+        switch self {
+        case .v4: AF_INET
+        case .v6: AF_INET6
+        }
+    }
+
+    /// The IPv4 address inside `::ffff:a.b.c.d`, else the address itself.
+    public var unmapped: Self {
+        if case .v6(let high, let low, _) = self, isMapped(high: high, low: low) {
+            return .v4(UInt32(truncatingIfNeeded: low))
+        }
+        return self
     }
 }
 

@@ -37,7 +37,7 @@ public struct AttemptLimits: Equatable, Sendable {
     public var delay = Duration.milliseconds(250)
     /// After this time no further attempt begins, and what is under way is given up but for the first.
     public var budget = Duration.seconds(30)
-    /// Attempts under way at a time.
+    /// Attempts under way at a time that may yet be answered: the silent ones of more than a second do not count.
     public var atOnce = 6
 
     public static let delayRange = Duration.milliseconds(100)...Duration.seconds(2)

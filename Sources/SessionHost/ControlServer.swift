@@ -15,13 +15,20 @@ public final class ControlServer {
     /// What an agent answers to `peerName` and `localName`.
     public typealias NamesHandler = (_ cookie: UInt64) -> SocketNames?
 
+    /// What an agent makes of a name that an application has resolved.
+    public typealias ResolvedHandler = (ResolvedName) -> Void
+
     public struct AgentHandlers {
         let connect: ConnectHandler
         let names: NamesHandler
+        let resolved: ResolvedHandler
 
-        public init(connect: @escaping ConnectHandler, names: @escaping NamesHandler) {
+        public init(
+            connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler
+        ) {
             self.connect = connect
             self.names = names
+            self.resolved = resolved
         }
     }
 
@@ -69,6 +76,8 @@ public final class ControlServer {
             let name = if case .peerName = request { names?.peer } else { names?.local }
             let answer = name.map { ControlResponse.asked($0) } ?? .notMine
             if let connection = client.leave() { _ = try? connection.send(answer) }
+        // Only behind `connect`.
+        case .attemptFailed: _ = client.leave()
         case .replace(let version):
             guard version == Ledger.version, let socket, let escrow else {
                 _ = try? client.leave()?.send(.refused(EPROTONOSUPPORT))
@@ -76,6 +85,9 @@ public final class ControlServer {
             }
             // The client's answer is the end of its connection, when this process has been killed.
             escrow.requestReplacement(socket)
+        case .resolved(let byteCount):
+            guard let connection = client.leave(), let agent else { return }
+            if let name = try? connection.receiveResolved(byteCount: byteCount) { agent.resolved(name) }
         case .status: answer(client, strangers?()) { $0.reports }
         case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }
         case .drop(let name):

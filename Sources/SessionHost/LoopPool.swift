@@ -137,12 +137,3 @@ public final class LoopPool {
         }
     }
 }
-
-/// A timer for one closure.
-private final class Pause: TimerHandler {
-    private let body: () -> Void
-
-    init(_ body: @escaping () -> Void) { self.body = body }
-
-    func timerExpired(_ token: TimerToken, on loop: EventLoop) { body() }
-}

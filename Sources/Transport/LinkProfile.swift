@@ -59,6 +59,9 @@ public struct LinkProfile: Hashable, Sendable {
     /// system's, since the application's socket delays its acknowledgements by 40 ms.
     public static let leg = LinkProfile(name: "leg", congestionControl: "reno")
 
+    /// For a connection that is no link: all as this machine has it.
+    public static let ordinary = LinkProfile(name: "ordinary")
+
     /// A link on loopback. With bbr, which paces, a relay there carried a third of what it does with reno.
     public static let local = LinkProfile(
         name: "local", congestionControl: "reno", unsentLimit: 256 << 10,

@@ -25,6 +25,7 @@ struct ControlServerTests {
             let handlers = ControlServer.AgentHandlers(
                 connect: { library, address, blocking, _ in
                     note.connected.append((address, blocking))
+                    note.events.append("connect")
                     _ = try? library.send(.direct)
                 },
                 names: { cookie in
@@ -32,7 +33,7 @@ struct ControlServerTests {
                         let local = AddressBytes(count: 3, byte: { UInt8($0) })
                     else { return nil }
                     return SocketNames(peer: peer, local: local)
-                })
+                }, resolved: { note.events.append($0.name) })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
                 try listener.descriptor.duplicate(), on: loop,
@@ -40,7 +41,11 @@ struct ControlServerTests {
             self.note = note
         }
 
-        final class Note { var connected: [(AddressBytes, Bool)] = [] }
+        final class Note {
+            var connected: [(AddressBytes, Bool)] = []
+            /// What came, in its order.
+            var events: [String] = []
+        }
         let note: Note
 
         deinit {
@@ -80,6 +85,36 @@ struct ControlServerTests {
         try DescriptorPassing.send([UInt8](repeating: 0xff, count: count), over: client.descriptor.number)
         #expect(try server.answer(to: client).isEmpty)
         #expect(server.note.connected.isEmpty)
+    }
+
+    @Test("a resolved name reaches the agent, before the connection that its program makes next")
+    func resolved() throws {
+        let server = try Server(isAgent: true)
+        let name = Array("db1".utf8)
+        var message = try #require(ResolvedMessage(nameCount: 3) { name[$0] })
+        message.append(.v4(0xc000_0201))
+        let library = try ControlConnection(path: server.path)
+        let head = ControlRequest.resolved(byteCount: message.count).encoded()
+        let bytes = head.indices.map { head[$0] } + (0..<message.count).map { message[$0] }
+        try DescriptorPassing.send(bytes, over: library.descriptor.number)
+        let next = try ControlConnection(path: server.path)
+        let asked = try #require(AddressBytes(count: 16) { UInt8($0) })
+        let socket = Descriptor(owning: try check(CLinux.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)))
+        try next.request(.connect(to: asked, blocking: true), passing: socket.number)
+        #expect(try server.answer(to: next).count == ControlMessage.size)
+        #expect(server.note.events == ["db1", "connect"])
+        #expect(try server.answer(to: library).isEmpty)
+    }
+
+    @Test(
+        "a resolved name whose bytes are not all there is hung up on, and so is one at a gateway",
+        arguments: [true, false])
+    func unresolved(isAgent: Bool) throws {
+        let server = try Server(isAgent: isAgent)
+        let client = try ControlConnection(path: server.path)
+        try client.request(.resolved(byteCount: 9))
+        #expect(try server.answer(to: client).isEmpty)
+        #expect(server.note.events.isEmpty)
     }
 
     @Test("a client that goes without a word leaves nothing behind")

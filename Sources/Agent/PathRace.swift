@@ -1,0 +1,242 @@
+import CLinux
+import Engine
+import Kernel
+import Rendezvous
+import SessionProtocol
+import SystemPackage
+import Transport
+
+/// Tries pairs of source and destination with sockets of this process, until one is connected. On the main loop.
+final class PathRace {
+    /// A pair that works.
+    struct Path: CustomStringConvertible {
+        /// nil: the kernel's choice.
+        let source: SocketAddress.Host?
+        let destination: SocketAddress
+
+        var description: String { "to \(destination)" + (source.map { " from \($0)" } ?? "") }
+    }
+
+    enum Outcome: ~Copyable {
+        case connected(Path, TCPSocket)
+        /// Nothing works, and nothing more can come.
+        case failed
+    }
+
+    /// One attempt.
+    private final class Dial: EventHandler {
+        let pair: CandidatePair
+        let path: Path
+        private let loop: EventLoop
+        private var socket: TCPSocket?
+        private var registration: Registration?
+        private let ended: (Dial, Errno?) -> Void
+
+        init(
+            _ pair: CandidatePair, _ path: Path, _ transport: LinkTransport, on loop: EventLoop,
+            ended: @escaping (Dial, Errno?) -> Void
+        ) throws(Errno) {
+            self.pair = pair
+            self.path = path
+            self.loop = loop
+            self.ended = ended
+            let socket = try TCPSocket.dial(
+                path.destination, from: path.source.map { .address($0) } ?? .anywhere, transport: transport,
+                profile: .ordinary)
+            let number = socket.number
+            self.socket = consume socket
+            registration = try loop.register(number, self)
+        }
+
+        func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+            do throws(Errno) {
+                if try socket?.finishConnect() == true { ended(self, nil) }
+            } catch {
+                ended(self, error)
+            }
+        }
+
+        func release() -> TCPSocket? {
+            if let registration { loop.deregister(registration) }
+            registration = nil
+            return socket.take()
+        }
+    }
+
+    private let agent: Agent
+    private let destination: SocketAddress
+    private let search: PathSearch
+    private let ended: (consuming Outcome) -> Void
+    private let candidates: Candidates
+    private var planner: AttemptPlanner
+    /// Addresses that have been found.
+    private var found: [IPAddress] = []
+    private var dials: [Int: Dial] = [:]
+    /// The application's attempt, if it is made here.
+    private var first: Dial?
+    private var timer: TimerToken?
+    private var isOver = false
+    /// All others have failed.
+    private var isHopeless = false
+    /// Whether there is anything but what was asked for to wait for.
+    private(set) var hasOthers = false
+
+    /// - Parameters:
+    ///   - destination: what was asked for, never IPv4-mapped. The application makes that attempt by itself, until
+    ///     ``takeOverFirst()``.
+    ///   - source: what the application has bound; then other sources are not tried.
+    ///   - families: what the application's socket can be connected to.
+    ///   - ended: called once, unless the race is cancelled before.
+    init(
+        to destination: SocketAddress, _ search: PathSearch, from source: SocketAddress.Host?,
+        _ families: Set<IPAddress.Family>, _ agent: Agent, ended: @escaping (consuming Outcome) -> Void
+    ) {
+        self.agent = agent
+        self.destination = destination
+        self.search = search
+        self.ended = ended
+        candidates = Candidates(
+            asked: IPAddress(destination.host), bound: source.map { IPAddress($0) },
+            mode: search.sourcesOnly ? .sourcesOnly : .destinationsAndSources, families: families)
+        // Of the errors, the application hears only that of its own attempt, which it knows.
+        planner = AttemptPlanner(asked: candidates.first, history: .failed(0), timing: AttemptTiming(search.limits))
+    }
+
+    func begin() {
+        offer()
+        perform(planner.start(now: now))
+        if search.sourcesOnly { return perform(planner.noMoreWillCome(now: now)) }
+        agent.alternates.find(
+            for: destination, extra: search.addresses, reverse: search.reverseLookup,
+            allowsPrivate: search.allowsPrivate
+        ) { [weak self] hosts in
+            guard let self, !isOver else { return }
+            found += hosts.map { IPAddress($0) }
+            offer()
+        } done: { [weak self] in
+            guard let self, !isOver else { return }
+            perform(planner.noMoreWillCome(now: now))
+        }
+    }
+
+    private var now: UInt64 { agent.loop.now.nanoseconds }
+
+    private func offer() {
+        let selection = AddressSelection(
+            locals: agent.localAddresses, routes: routes(to: [candidates.first.destination] + found))
+        let pairs = candidates.pairs(with: found, by: selection)
+        hasOthers = pairs.count > 1
+        perform(planner.offer(agent.badPairs.ordered(pairs, port: destination.port, now: now), now: now))
+    }
+
+    /// What the kernel would do with each.
+    private func routes(to destinations: [IPAddress]) -> [IPAddress: AddressSelection.Route] {
+        var routes: [IPAddress: AddressSelection.Route] = [:]
+        for destination in destinations {
+            routes[destination] =
+                SocketAddress.Host(destination).naturalSource.map { .from(IPAddress($0)) }
+                ?? AddressSelection.Route.none
+        }
+        return routes
+    }
+
+    /// The application cannot go on with its own attempt: it is made here, at once.
+    func takeOverFirst() {
+        let pair = candidates.first
+        first = try? Dial(pair, path(pair), search.transport, on: agent.loop) { [weak self] in
+            self?.firstEnded($0, $1)
+        }
+    }
+
+    func cancel() {
+        isOver = true
+        cancelTimer()
+        for dial in dials.values { _ = dial.release() }
+        dials = [:]
+        _ = first?.release()
+        first = nil
+    }
+
+    // MARK: - What the planner wants
+
+    private func perform(_ effects: [AttemptEffect]) {
+        for effect in effects where !isOver {
+            switch effect {
+            case .start(let number, let pair): dial(number, pair)
+            case .abort(let number): _ = dials.removeValue(forKey: number)?.release()
+            case .won(let number, let pair):
+                // They had more time than this one.
+                for (older, dial) in dials where older < number { note(dial.pair) }
+                finish(dials.removeValue(forKey: number), pair)
+            case .failed:
+                isHopeless = true
+                if first == nil { finish(nil, nil) }
+            }
+        }
+        setTimer()
+    }
+
+    private func dial(_ number: Int, _ pair: CandidatePair) {
+        do throws(Errno) {
+            dials[number] = try Dial(pair, path(pair), search.transport, on: agent.loop) { [weak self] in
+                self?.dialEnded(number, $0, $1)
+            }
+        } catch {
+            fail(number, pair, error)
+        }
+    }
+
+    private func path(_ pair: CandidatePair) -> Path {
+        Path(
+            source: pair.source.map { SocketAddress.Host($0) },
+            destination: SocketAddress(host: SocketAddress.Host(pair.destination), port: destination.port))
+    }
+
+    private func dialEnded(_ number: Int, _ dial: Dial, _ error: Errno?) {
+        guard !isOver, dials[number] === dial else { return }
+        guard let error else { return perform(planner.connected(number, now: now)) }
+        dials[number] = nil
+        _ = dial.release()
+        fail(number, dial.pair, error)
+    }
+
+    private func fail(_ number: Int, _ pair: CandidatePair, _ error: Errno) {
+        note(pair)
+        perform(planner.failed(number, errno: error.rawValue, now: now))
+    }
+
+    private func note(_ pair: CandidatePair) { agent.badPairs.note(pair, port: destination.port, now: now) }
+
+    private func firstEnded(_ dial: Dial, _ error: Errno?) {
+        guard !isOver, first === dial else { return }
+        first = nil
+        if error == nil { return finish(dial, dial.pair) }
+        _ = dial.release()
+        if isHopeless { finish(nil, nil) }
+    }
+
+    private func finish(_ winner: Dial?, _ pair: CandidatePair?) {
+        cancel()
+        guard let winner, let pair, let socket = winner.release() else { return ended(.failed) }
+        agent.badPairs.forget(pair, port: destination.port)
+        ended(.connected(winner.path, socket))
+    }
+
+    private func setTimer() {
+        cancelTimer()
+        guard !isOver, let deadline = planner.nextDeadline else { return }
+        timer = agent.loop.schedule(self, at: Instant(nanoseconds: deadline))
+    }
+
+    private func cancelTimer() {
+        if let timer { agent.loop.cancel(timer) }
+        timer = nil
+    }
+}
+
+extension PathRace: TimerHandler {
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        timer = nil
+        perform(planner.timePassed(now: now))
+    }
+}
