@@ -23,6 +23,7 @@ final class GatewayTrust {
     private let voice: Voice
     private var context: TLSContext?
     private var tickets: [String: TicketStore] = [:]
+    private let fastOpening = FastOpening()
 
     init(_ options: AgentOptions, on loop: EventLoop, _ voice: Voice) {
         state = options.state
@@ -40,7 +41,9 @@ final class GatewayTrust {
         let tickets = tickets[name] ?? TicketStore()
         self.tickets[name] = tickets
         let (pins, main, me) = (PinStore(in: state), loop.mailbox, LoopBound(self, on: loop))
-        return TLSDialling(try ownContext(), tickets, accepting: known.map { .only([$0]) } ?? .any) { found in
+        return TLSDialling(
+            try ownContext(), tickets, fastOpening, accepting: known.map { .only([$0]) } ?? .any
+        ) { found in
             let meeting = Result { try pins.meet(found, of: name, date: Timestamp.text(seconds: time(nil))) }
             main.post { me.on($0).met(name, found, meeting) }
             switch meeting {

@@ -6,6 +6,8 @@ import Transport
 final class LinkConnection {
     enum Stage {
         case connecting
+        /// Likewise, and its SYN has taken the first flight of TLS with it.
+        case connectingEarly
         /// TLS is in its handshake.
         case securing
         /// Likewise, and the session has it already. Opener: its ATTACH goes with the first flight, once it is made. Acceptor: the
@@ -19,8 +21,16 @@ final class LinkConnection {
         /// Whether the handshake is over.
         var isSecured: Bool {
             switch self {
-            case .connecting, .securing, .securingEarly: false
+            case .connecting, .connectingEarly, .securing, .securingEarly: false
             case .open, .ending, .ended: true
+            }
+        }
+
+        /// Whether the first flight of TLS carries, or has carried, what the session says first.
+        var isEarly: Bool {
+            switch self {
+            case .connectingEarly, .securingEarly: true
+            case .connecting, .securing, .open, .ending, .ended: false
             }
         }
     }

@@ -156,7 +156,7 @@ extension SessionDriver {
 
     /// Gives the link what the session has for it, as far as it takes it in this turn.
     func flush(_ connection: LinkConnection) {
-        guard connection.stage.isSecured || connection.stage == .securingEarly else { return }
+        guard connection.stage.isSecured || connection.stage.isEarly else { return }
         if sendsEarly(connection) { return }
         var total = 0
         while connection.isWritable {

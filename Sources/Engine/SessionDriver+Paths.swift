@@ -11,7 +11,8 @@ extension SessionDriver {
         }
         do {
             let socket = try TCPSocket.dial(
-                gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway))
+                gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway),
+                fastOpen: paths.transport == .tcp && mayOpenFast(gateway, on: path))
             let connection = LinkConnection(
                 tag: nextTag(), number: number, try link(over: socket, to: gateway), to: gateway, on: path,
                 stage: .connecting)

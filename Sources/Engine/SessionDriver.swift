@@ -274,6 +274,7 @@ public final class SessionDriver {
 
     func lose(_ number: LinkNumber, _ failure: LinkFailure) {
         let hadJoined = SessionHistory.hadJoined(number, of: session)
+        judgeFastOpening(number, failure)
         warnNeighbours(of: number)
         guard session.linkLost(number, failure, loop.now) else { return }
         history.noteLoss(failure, hadJoined: hadJoined, session, loop.now)
@@ -363,7 +364,7 @@ extension SessionDriver: EventHandler {
         } else if let link = links.first(where: { $0.tag == tag }) {
             link.note(events)
             switch link.stage {
-            case .connecting: finishConnect(link)
+            case .connecting, .connectingEarly: finishConnect(link)
             case .securing, .securingEarly: secure(link)
             case .open, .ending, .ended: break
             }

@@ -21,6 +21,7 @@ public struct TLSDialling: Sendable {
     let context: TLSContext
     /// Those of this gateway.
     let tickets: TicketStore
+    let fastOpening: FastOpening
     /// A session keeps to the key that it has met first.
     private(set) var accepted: AcceptedKeys
     private let meets: @Sendable (Fingerprint) -> Bool
@@ -31,11 +32,12 @@ public struct TLSDialling: Sendable {
     ///   - meets: if any key is accepted, asked about the one that the first link proves. Called on the session's loop.
     ///   - failed: told why a handshake has failed. Called on the session's loop.
     public init(
-        _ context: TLSContext, _ tickets: TicketStore, accepting accepted: AcceptedKeys,
+        _ context: TLSContext, _ tickets: TicketStore, _ fastOpening: FastOpening, accepting accepted: AcceptedKeys,
         meets: @escaping @Sendable (Fingerprint) -> Bool, failed: @escaping @Sendable (TLSFailure) -> Void
     ) {
         self.context = context
         self.tickets = tickets
+        self.fastOpening = fastOpening
         self.accepted = accepted
         self.meets = meets
         self.failed = failed

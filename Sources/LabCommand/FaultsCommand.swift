@@ -26,6 +26,9 @@ struct FaultsCommand: ParsableCommand {
     @Flag(help: "Links are plain instead of TLS.")
     var plain = false
 
+    @Flag(help: "The server takes TCP Fast Open.")
+    var fastOpen = false
+
     @Option(help: "Milliseconds that a packet takes on its way, each way.")
     var delay = 0
 
@@ -35,6 +38,7 @@ struct FaultsCommand: ParsableCommand {
         var options = FaultSite.Options()
         options.interfaces = 2
         options.isPlain = plain
+        options.takesFastOpen = fastOpen
         options.calm = .rate(.megabits(500))
         options.calm.delay = .milliseconds(delay)
         try Measurement.run(

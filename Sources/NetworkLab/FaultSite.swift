@@ -11,6 +11,8 @@ public final class FaultSite: Sendable {
         public var calm = PathFaults.rate(.megabits(100))
         /// Whether links are plain instead of TLS.
         public var isPlain = false
+        /// Whether the server's kernel takes TCP Fast Open; every client's dials with it by default.
+        public var takesFastOpen = false
         /// Further options of `usl`, and of `usl gateway`.
         public var clientOptions: [String] = []
         public var gatewayOptions: [String] = []
@@ -59,6 +61,7 @@ public final class FaultSite: Sendable {
         translation = options.isTranslated ? try lab.translate("client", to: "server") : nil
         server = try lab["server"].start([try LabTool.path(), "traffic", "serve", "\(Self.trafficPort)"])
         try server.waitForOutput("serving")
+        if options.takesFastOpen { try lab["server"].takeFastOpen() }
         gateway = try lab["server"].start(Self.gatewayCommand(usl, options))
         state = Mutex(State(ends: Array(repeating: 2, count: options.interfaces)))
         try lab["server"].waitForListener(port: Self.gatewayPort)

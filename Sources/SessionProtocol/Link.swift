@@ -3,6 +3,8 @@ struct Link: Sendable {
     enum State: Equatable, Sendable {
         /// The driver dials; opener only.
         case connecting
+        /// Likewise, and ATTACH goes with the transport's first packet, which nobody has answered; the epoch once it is sent.
+        case connectingEarly(Epoch?)
         /// OPEN was sent; opener only.
         case opening
         /// The driver is asked for an ATTACH; opener only.
@@ -67,7 +69,7 @@ struct Link: Sendable {
     var hasJoined: Bool {
         switch state {
         case .joined, .current: true
-        case .connecting, .opening, .claiming, .attaching, .leaving: false
+        case .connecting, .connectingEarly, .opening, .claiming, .attaching, .leaving: false
         }
     }
 
@@ -77,11 +79,18 @@ struct Link: Sendable {
     /// Dialled, and not joined yet.
     var isOnItsWay: Bool {
         switch state {
-        case .connecting, .opening, .claiming, .attaching: true
+        case .connecting, .connectingEarly, .opening, .claiming, .attaching: true
         case .joined, .current, .leaving: false
         }
     }
 
+    /// Nobody has answered the dial.
+    var isConnecting: Bool {
+        switch state {
+        case .connecting, .connectingEarly: true
+        case .opening, .claiming, .attaching, .joined, .current, .leaving: false
+        }
+    }
 }
 
 /// What an opener tells of a link's part, as a flagged ACK. Turns are numbered through all links of a session, since

@@ -1,15 +1,34 @@
 // Links come, join, become current, retire and are lost.
 
 extension Session {
+    /// The transport connection that ``Effect/dial(_:_:)`` asked for is not there yet, but takes the link's first words with its
+    /// first packet: an open session says ATTACH. The link goes on counting as unanswered until ``linkConnected(_:roundTrip:_:)``.
+    public mutating func linkTakesFirstWords(_ number: LinkNumber) {
+        guard isOpen, let index = index(of: number), links[index].state == .connecting else { return }
+        links[index].handshake.append(Wire.preface)
+        links[index].state = .connectingEarly(nil)
+        emit(.attach(number))
+    }
+
     /// The transport connection that ``Effect/dial(_:_:)`` asked for is there; `roundTrip` is the transport's first
     /// measurement, if it has one.
     public mutating func linkConnected(_ number: LinkNumber, roundTrip: Interval?, _ now: Instant) {
-        guard let index = index(of: number), links[index].state == .connecting else { return }
+        guard let index = index(of: number), links[index].isConnecting else { return }
         if let roundTrip { links[index].liveness.sampleRoundTrip(roundTrip, now) }
         links[index].stageSince = now
-        links[index].handshake.append(Wire.preface)
         let path = links[index].path
         for index in paths.indices where paths[index].id == path { paths[index].roundTrip = roundTrip }
+        if case .connectingEarly(let epoch) = links[index].state {
+            links[index].state = epoch.map { .attaching($0) } ?? .claiming
+        } else {
+            sayFirstWords(index)
+        }
+        abandonRivals(of: number, on: path)
+        dialIfNeeded(now)
+    }
+
+    private mutating func sayFirstWords(_ index: Int) {
+        links[index].handshake.append(Wire.preface)
         switch phase {
         case .opening(let frame, let sent):
             links[index].handshake.append(frame)
@@ -17,11 +36,9 @@ extension Session {
             phase = .opening(frame: frame, sent: sent + 1)
         case .open, .farewell:
             links[index].state = .claiming
-            emit(.attach(number))
-        case .over: emit(.close(number))
+            emit(.attach(links[index].number))
+        case .over: emit(.close(links[index].number))
         }
-        abandonRivals(of: number, on: path)
-        dialIfNeeded(now)
     }
 
     /// The transport connection is gone, or was never had. Nothing that it carried is lost (rule 2).
@@ -66,9 +83,11 @@ extension Session {
     /// The claim that ``Effect/attach(_:)`` asks for; its epoch counts as sent, so the driver stores ``lastEpochSent``
     /// before anything else.
     public mutating func attachClaim(on number: LinkNumber) -> AttachClaim? {
-        guard let index = index(of: number), links[index].state == .claiming else { return nil }
+        guard let index = index(of: number) else { return nil }
+        let isUnanswered = links[index].state == .connectingEarly(nil)
+        guard isUnanswered || links[index].state == .claiming else { return nil }
         lastEpoch += 1
-        links[index].state = .attaching(lastEpoch)
+        links[index].state = isUnanswered ? .connectingEarly(lastEpoch) : .attaching(lastEpoch)
         return claim(link: number, epoch: lastEpoch)
     }
 

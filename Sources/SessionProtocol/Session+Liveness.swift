@@ -16,7 +16,7 @@ extension Session {
     public mutating func suspect(_ number: LinkNumber, _ now: Instant) {
         guard role == .opener, let index = index(of: number), !isOver else { return }
         switch links[index].state {
-        case .connecting, .claiming, .opening, .attaching: linkLost(number, .silent, now)
+        case .connecting, .connectingEarly, .claiming, .opening, .attaching: linkLost(number, .silent, now)
         case .joined, .current:
             guard !links[index].liveness.isSuspect else { return }
             links[index].liveness.suspect()

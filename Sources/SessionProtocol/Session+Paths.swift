@@ -127,7 +127,8 @@ extension Session {
     /// How long an unanswered dial stays the only one; nil for as long as it lasts.
     private func patience(with link: Link, on path: Path) -> Interval? {
         switch link.state {
-        case .connecting: knowsNoLinkYet ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
+        case .connecting, .connectingEarly:
+            knowsNoLinkYet ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
         case .claiming, .attaching: patienceForAnswer(of: link)
         case .opening:
             // The acceptor answers when its target has; once it has done so on another link, at once.
@@ -181,7 +182,7 @@ extension Session {
     /// One connection on a path is made or works again: its rivals that have said nothing yet are not needed.
     mutating func abandonRivals(of number: LinkNumber, on id: PathID) {
         while let index = links.firstIndex(where: {
-            $0.path == id && $0.number != number && ($0.state == .connecting || $0.state == .claiming)
+            $0.path == id && $0.number != number && ($0.isConnecting || $0.state == .claiming)
         }) {
             abandon(index)
         }

@@ -70,7 +70,7 @@ extension Session {
             }
         case (.joined, _), (.current, _), (.leaving, _):
             return takeOrdinary(header, on: index, now)
-        case (.connecting, _), (.claiming, _), (.opening, _), (.attaching, _):
+        case (.connecting, _), (.connectingEarly, _), (.claiming, _), (.opening, _), (.attaching, _):
             return .linkFailed(.frame(.unexpected(header.type)))
         }
     }

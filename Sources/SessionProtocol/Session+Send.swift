@@ -9,7 +9,7 @@ extension Session {
         guard let index = index(of: number) else { return nil }
         if !links[index].handshake.isEmpty { return .handshake(links[index].handshake.removeFirst()) }
         switch links[index].state {
-        case .connecting, .opening, .claiming, .attaching: return nil
+        case .connecting, .connectingEarly, .opening, .claiming, .attaching: return nil
         case .joined: return nextLivenessFrame(index, now)
         case .current: return nextCurrentFrame(index, now, maximumData)
         case .leaving: return nextLeavingFrame(index)

@@ -10,7 +10,7 @@ extension Session {
     public func linkState(_ number: LinkNumber) -> String {
         guard let index = index(of: number) else { return "closed" }
         switch links[index].state {
-        case .connecting: return "connecting"
+        case .connecting, .connectingEarly: return "connecting"
         case .opening, .claiming, .attaching: return "joining"
         case .joined, .current:
             if links[index].liveness.isSuspect { return "suspect" }

@@ -50,7 +50,8 @@ private func socketWrite(_ bio: OpaquePointer?, _ bytes: UnsafePointer<CChar>?, 
     }
     usl_bio_clear_retry(bio)
     let sent = send(usl_bio_socket(bio), bytes, Int(count), Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-    if sent < 0, usl_errno() == EAGAIN { usl_bio_set_retry_write(bio) }
+    // EINPROGRESS: a SYN that was to take the bytes with it has left without them, for want of a cookie (tcp_sendmsg_fastopen).
+    if sent < 0, usl_errno() == EAGAIN || usl_errno() == EINPROGRESS { usl_bio_set_retry_write(bio) }
     return Int32(sent)
 }
 

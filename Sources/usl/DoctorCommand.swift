@@ -54,8 +54,7 @@ enum Examination {
     static var all: [() -> Finding] {
         [
             kernel, library, runtimeDirectory, descriptors, children, addressFamily6, reno, retransmissionTimer,
-            tcpInfo, kernelTLS,
-            userNamespaces,
+            tcpInfo, kernelTLS, fastOpen, userNamespaces,
         ]
     }
 
@@ -106,6 +105,25 @@ enum Examination {
             verdict: TLSContext.kernelOffersTLS
                 ? .fine("links over TLS are encrypted by the kernel")
                 : .optional("links over TLS are encrypted by OpenSSL; `modprobe tls` lets the kernel do it"))
+    }
+
+    private static func fastOpen() -> Finding {
+        let content = (try? FileContent.read("/proc/sys/net/ipv4/tcp_fastopen", limit: 16)) ?? []
+        let value = Int(String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) ?? 0
+        // Bit 1 is for those who dial, bit 2 for listeners (in the kernel, Documentation/networking/ip-sysctl.rst).
+        let (dials, listens) = (value & 1 != 0, value & 2 != 0)
+        let lack =
+            switch (dials, listens) {
+            case (true, false): "a gateway here does not take it"
+            case (false, true): "links from here do without"
+            case (_, _): "links from here, and to a gateway here, do without"
+            }
+        return Finding(
+            subject: "TCP Fast Open",
+            verdict: dials && listens
+                ? .fine("links over TLS come back a round trip sooner, from here and to a gateway here")
+                : .optional(
+                    "\(lack); `sysctl net.ipv4.tcp_fastopen=\(value | 3)` saves a round trip when links come back"))
     }
 
     /// A session takes two descriptors in an agent or gateway and one in its keeper; an eighth is for others (`Admission`).

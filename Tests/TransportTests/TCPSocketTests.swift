@@ -55,6 +55,24 @@ private let hosts: [SocketAddress.Host] = [.v4(0x7f00_0001), .v6(high: 0, low: 1
         _ = try nextConnection(at: listener)
     }
 
+    /// Loopback dials that ask for TCP Fast Open connect, whatever the kernel's mind is; with a cookie, by the first write.
+    @Test func opensFastWhereItCan() throws {
+        let listener = try TCPSocket.listen(on: loopback)
+        try listener.takeFastOpen(queue: 16)
+        let address = try listener.localAddress()
+        for _ in 0..<3 {
+            let dialled = try TCPSocket.dial(address, profile: .local, fastOpen: true)
+            try wait(dialled, for: POLLOUT)
+            let isConnected = try dialled.finishConnect()
+            #expect(send("first words", over: dialled) == .bytes(11))
+            let accepted = try nextConnection(at: listener)
+            let (result, text) = try receive(from: accepted)
+            #expect(result == .bytes(11) && text == "first words")
+            // Writable for the first write, and again when the SYN is answered.
+            if !isConnected { try eventually { try dialled.finishConnect() } }
+        }
+    }
+
     @Test func listenersSayWhatIsWrong() throws {
         let listener = try TCPSocket.listen(on: loopback)
         let address = try listener.localAddress()
