@@ -1,6 +1,11 @@
-/// What `usl.toml` says. Later files override earlier ones, key by key.
+/// What `usl.toml` says, in all files together.
+///
+/// Of limits, later files override earlier ones, key by key. Of rules, those of later files stand in front of those of earlier
+/// ones.
 public struct Configuration: Equatable, Sendable {
     public private(set) var limits = Limits()
+    /// In the order in which they are tried.
+    public private(set) var rules: [Rule] = []
 
     public init() {}
 
@@ -15,21 +20,28 @@ public struct Configuration: Equatable, Sendable {
             throw ConfigurationError(mistakes: [.init(file: file, line: error.line, text: error.text)])
         }
         var changed = self
+        var found: [Rule] = []
         var root = SectionReader(document, file: file)
-        root.section("limits") { limits in
-            limits.value("suspend", in: Limits.suspendRange, DurationText.self) { changed.limits.suspend = $0 }
-            limits.value("memory", in: Limits.memoryRange, SizeText.self) { changed.limits.memory = $0 }
-            limits.value("sessions", in: Limits.sessionsRange, CountText.self) { changed.limits.sessions = $0 }
-            limits.strangers(&changed.limits.strangers)
+        root.section("limits") { $0.limits(&changed.limits) }
+        root.sections("rule") { rule, line in
+            found.append(Rule(&rule, at: RuleOrigin(file: file, line: line)))
         }
         let mistakes = root.finish()
         guard mistakes.isEmpty else { throw ConfigurationError(mistakes: mistakes) }
+        changed.rules = found + rules
         self = changed
     }
 }
 
 extension SectionReader {
-    fileprivate mutating func strangers(_ limits: inout StrangerLimits) {
+    fileprivate mutating func limits(_ limits: inout Limits) {
+        value("suspend", in: Limits.suspendRange, DurationText.self) { limits.suspend = $0 }
+        value("memory", in: Limits.memoryRange, SizeText.self) { limits.memory = $0 }
+        value("sessions", in: Limits.sessionsRange, CountText.self) { limits.sessions = $0 }
+        strangers(&limits.strangers)
+    }
+
+    private mutating func strangers(_ limits: inout StrangerLimits) {
         let counts = StrangerLimits.handshakesRange
         value("handshakes", in: counts, CountText.self) { limits.handshakes = $0 }
         value("handshakes-per-address", in: counts, CountText.self) { limits.handshakesPerAddress = $0 }

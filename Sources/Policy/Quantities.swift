@@ -1,5 +1,5 @@
 /// A duration as people write it: a whole number and a unit, `250ms`, `30s`, `15m`, `24h` or `7d`.
-public enum DurationText: ValueReader {
+public enum DurationText: QuantityReader {
     static var expectation: String { "a duration, such as \"250ms\", \"30s\", \"15m\", \"24h\" or \"7d\"" }
 
     private static let units: [(name: String, milliseconds: Int64)] = [
@@ -27,7 +27,7 @@ public enum DurationText: ValueReader {
 }
 
 /// A number of bytes as people write it: `64KiB`, `16MiB`, `2GiB`, or a plain number.
-public enum SizeText: ValueReader {
+public enum SizeText: QuantityReader {
     static var expectation: String { "a size, such as \"64KiB\", \"16MiB\" or \"2GiB\"" }
 
     private static let units: [(name: String, bytes: Int)] = [
@@ -53,7 +53,7 @@ public enum SizeText: ValueReader {
 }
 
 /// A whole number.
-enum CountText: ValueReader {
+enum CountText: QuantityReader {
     static var expectation: String { "a whole number" }
     static func read(_ content: TOMLValue.Content) -> Int? {
         if case .integer(let number) = content { Int(number) } else { nil }
