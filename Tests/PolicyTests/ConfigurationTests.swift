@@ -31,7 +31,7 @@ struct ConfigurationTests {
             mistakes("[limits]\nsuspent = \"1h\"\n\n[limit]\n[rules]\nx=1\n") == [
                 "usl.toml:2: unknown key 'limits.suspent'; did you mean 'suspend'?",
                 "usl.toml:4: unknown section 'limit'; did you mean 'limits'?",
-                "usl.toml:5: unknown section 'rules'",
+                "usl.toml:5: unknown section 'rules'; did you mean 'rule'?",
             ])
         #expect(
             mistakes("[limits]\nsuspend = 24\nmemory = \"1 GB\"\nsessions = \"5\"") == [
@@ -117,24 +117,34 @@ struct ConfigurationTests {
     @Test("the example that is shipped says what holds anyway, and shows every key")
     func example() throws {
         let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/packaging/usl.toml"
-        let file = Descriptor(owning: try check(usl_open(path, O_RDONLY | O_CLOEXEC, 0)))
-        var text = [UInt8](repeating: 0, count: 1 << 16)
-        text.removeLast(text.count - read(file.number, &text, text.count))
+        let text = try FileContent.read(path, limit: 1 << 20)
         var configuration = Configuration()
         try configuration.apply(text, file: path)
         #expect(configuration == Configuration())
-        // With the comment signs taken away from the keys, still the same, and every key is there.
-        let uncommented = String(decoding: text, as: UTF8.self).split(separator: "\n").map { line in
-            line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
-        }.joined(separator: "\n")
+        // With the comment signs taken away from the keys, limits are the same, and every key is there.
+        let uncommented = String(decoding: text, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+            .map { line in line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line }
+            .joined(separator: "\n")
         try configuration.apply(Array(uncommented.utf8), file: path)
-        #expect(configuration == Configuration())
-        let limits = try TOMLParser.parse(Array(uncommented.utf8))["limits"]
-        guard case .table(let table)? = limits?.content else { Issue.record("no [limits]"); return }
+        #expect(configuration.limits == Configuration().limits)
+        #expect(configuration.rules.map(\.verdict.treatment) == [.session, .shim, .shim, .refuse])
+        let document = try TOMLParser.parse(Array(uncommented.utf8))
+        guard case .table(let limits)? = document["limits"]?.content, case .array(let rules)? = document["rule"]?.content
+        else { return #expect(Bool(false), "no [limits] or no [[rule]]") }
         #expect(
-            table.entries.map(\.key.name) == [
+            limits.entries.map(\.key.name) == [
                 "suspend", "memory", "sessions", "handshakes", "handshakes-per-address", "handshake-time",
                 "handshake-bytes", "opening", "opening-per-address",
+            ])
+        let keys = Set(
+            rules.flatMap { rule -> [String] in
+                if case .table(let table) = rule.content { table.entries.map(\.key.name) } else { [] }
+            })
+        #expect(
+            keys == [
+                "program", "user", "protocol", "destination", "port", "local", "treatment", "gateway", "detection", "pin",
+                "links", "sources", "transport", "suspend", "attempts", "addresses", "reverse-lookup",
+                "private-addresses",
             ])
     }
 }
