@@ -20,15 +20,21 @@ extension Agent {
         guard let id = SessionID(ledgerBytes: snapshot.identity.session), let place = pool.place(of: snapshot),
             let connection = RestoredConnection(stored, session: Session(id: id, place: place), self)
         else { return stored.abandon(escrow) }
+        guard let route = rules.route(of: snapshot.identity) else {
+            notices.alarm(
+                "\(connection.program) to \(snapshot.identity.destination): the rule that named its gateway is gone; the "
+                    + "connection is reset")
+            return stored.abandon(escrow)
+        }
         let protection: LinkProtection
-        do { protection = try self.protection(to: gateways(of: snapshot.identity)) } catch {
+        do { protection = try self.protection(of: route) } catch {
             notices.alarm(
                 "\(connection.program) to \(snapshot.identity.destination): \(error); the connection is reset")
             return stored.abandon(escrow)
         }
         let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
         let held = waiting(at: stored.held.take(), snapshot.identity.leg)
-        begin(stored, connection, protection)
+        begin(stored, connection, route.paths, protection)
         if let (key, leg) = stray {
             held?.end()
             connection.found(leg, key)
@@ -43,16 +49,18 @@ extension Agent {
     /// to go gets another session. One that is still asking asks again.
     private func openAnew(_ stored: consuming StoredSession) {
         let (snapshot, identity) = (stored.snapshot, stored.snapshot.identity)
-        guard case .application(let application) = identity.details else { return stored.abandon(escrow) }
+        guard case .application(let application) = identity.details, let route = rules.route(of: identity) else {
+            return stored.abandon(escrow)
+        }
         if let held = waiting(at: stored.held.take(), identity.leg) {
             ConnectRequest.goOn(
-                application, identity.destination, through: gateways(of: identity), at: held,
+                application, identity.destination, through: route, at: held,
                 heldUnder: identity.leg, self)
         } else if application.source == nil, snapshot.tail == 0, snapshot.flags.isSubset(of: .legEstablished),
             let leg = stored.leg.take()
         {
             ForwardedConnection.goOn(
-                leg, escrowKey: identity.leg, to: identity.destination, through: gateways(of: identity), self)
+                leg, escrowKey: identity.leg, to: identity.destination, through: route, self)
         } else {
             stored.abandon(escrow)
         }
@@ -67,19 +75,15 @@ extension Agent {
         }
     }
 
-    private func gateways(of identity: LedgerIdentity) -> [SocketAddress] {
-        [identity.peer] + (options.gateway?.addresses ?? []).filter { $0 != identity.peer }
-    }
-
     private func begin(
-        _ stored: consuming StoredSession, _ connection: RestoredConnection, _ protection: LinkProtection
+        _ stored: consuming StoredSession, _ connection: RestoredConnection, _ paths: LinkPaths,
+        _ protection: LinkProtection
     ) {
         let snapshot = stored.snapshot
         let (handoff, main, handler) = (
             Handoff(stored), loop.mailbox, LoopBound(counted(connection.happened), on: loop)
         )
         let (place, program) = (connection.session.place, connection.program)
-        let paths = linkPaths(to: gateways(of: snapshot.identity))
         countConnections(+1)
         admission.takeOver()
         place.mailbox.post { [alarm, network = watch?.state] loop in

@@ -2,6 +2,7 @@ import Engine
 import Interception
 import Keeper
 import Kernel
+import Policy
 import Rendezvous
 import SessionHost
 import SessionProtocol
@@ -27,12 +28,13 @@ final class Agent {
     let groupedNotices: GroupedNotices
     let admission: Admission
     private let ledger: SessionLedger
-    private lazy var detection = Detection(
+    private(set) lazy var detection = Detection(
         isPlain: options.isPlain, trust: trust, on: loop, warn: { [unowned self] in notices.warn($0) })
     /// What applications take their sockets for, by the cookie of the socket.
     private(set) var socketNames: [UInt64: SocketNames] = [:]
     /// Where further addresses of destinations come from.
     let alternates: AlternateAddresses
+    let rules: RuleBook
     private(set) var drain: Drain?
     var workingHosts = WorkingHosts()
     var badPairs = BadPairs()
@@ -43,7 +45,9 @@ final class Agent {
         self.escrow = escrow
         self.ledger = ledger
         loop = pool.main
-        alternates = AlternateAddresses(Resolver(on: loop), on: loop)
+        let resolver = Resolver(on: loop)
+        alternates = AlternateAddresses(resolver, on: loop)
+        rules = RuleBook(options, alternates, resolver)
         notices = Notices(options.verbosity)
         let isQuiet = options.verbosity == .quiet
         groupedNotices = GroupedNotices(on: loop) { if !isQuiet { Diagnostics.report($0) } }
@@ -55,34 +59,9 @@ final class Agent {
             watch = nil
             notices.explain("the kernel does not tell of changes in the network: \(error); silence will")
         }
-        admission = Admission(options.limits, pool: pool)
+        admission = Admission(options.configuration.limits, pool: pool)
         desk = LegDesk(
             on: loop, owner: legOwner, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
-    }
-
-    // MARK: - Which way
-
-    /// How a destination is reached.
-    enum Route {
-        case direct
-        /// By the application itself, and where it fails on another path.
-        case shim(PathSearch)
-        /// `known`: the gateway is at the destination and was detected, not named.
-        case session(gateways: [SocketAddress])
-    }
-
-    /// Decides how to reach a destination; calls `decided` at once if that is known, else when it is.
-    func route(to destination: SocketAddress, decided: @escaping (Route) -> Void) {
-        switch options.treatment {
-        case .direct, .refuse: return decided(.direct)
-        case .shim: return decided(.shim(PathSearch()))
-        case .shimSources: return decided(.shim(PathSearch(sourcesOnly: true)))
-        case .session: break
-        }
-        if let gateway = options.gateway { return decided(.session(gateways: gateway.addresses)) }
-        detection.look(at: destination.unmapped.with(port: AgentOptions.gatewayPort)) {
-            if case .direct = $0 { decided(.shim(PathSearch())) } else { decided($0) }
-        }
     }
 
     // MARK: - Sessions
@@ -120,19 +99,19 @@ final class Agent {
     ///
     /// - Parameter leg: the leg's key in escrow, if it is there already.
     func open(
-        to destination: SocketAddress, through gateways: [SocketAddress], leg: EscrowKey = EscrowKey(0),
+        to destination: SocketAddress, through route: GatewayRoute, leg: EscrowKey = EscrowKey(0),
         _ application: LedgerIdentity.Application, event: @escaping (SessionEvent) -> Void
     ) throws -> Session {
-        let protection = try protection(to: gateways)
+        let protection = try protection(of: route)
         let id = try Randomness.sessionID()
         let session = Session(id: id, place: pool.place())
         let (main, handler) = (loop.mailbox, LoopBound(counted(event), on: loop))
-        let (suspendLimit, place, program) = (Interval(options.limits.suspend), session.place, application.program)
+        let (suspendLimit, place, program) = (route.suspendLimit, session.place, application.program)
         let journal = Handoff(
             ledger.open(
-                id, .opener, peer: gateways[0], destination: destination, suspendLimit: suspendLimit, leg: leg,
+                id, .opener, peer: route.addresses[0], destination: destination, suspendLimit: suspendLimit, leg: leg,
                 .application(application)))
-        let paths = linkPaths(to: gateways)
+        let paths = route.paths
         place.mailbox.post { [alarm, network = watch?.state] loop in
             let owner = OpeningSession(
                 table: place.sessions.on(loop), journal: journal.take(), alarm: alarm
@@ -164,15 +143,11 @@ final class Agent {
         return escrowKey
     }
 
-    /// What is done for the safety of links to gateways.
-    func protection(to gateways: [SocketAddress]) throws -> LinkProtection {
+    /// What is done for the safety of links to a gateway.
+    func protection(of route: GatewayRoute) throws -> LinkProtection {
         // Without need, no key is made.
-        if options.isPlain || gateways.allSatisfy(\.isLoopback) { return .plain }
-        return .tls(try trust.dialling(to: options.gateway?.name.description ?? gateways[0].description))
-    }
-
-    func linkPaths(to gateways: [SocketAddress]) -> LinkPaths {
-        LinkPaths(to: gateways, from: options.sources, mode: options.mode, transport: options.transport)
+        if options.isPlain || route.addresses.allSatisfy(\.isLoopback) { return .plain }
+        return .tls(try trust.dialling(to: route.trustName, pin: route.pin))
     }
 
     /// Tells people that a connection cannot go on, or goes on again.
@@ -230,6 +205,26 @@ final class Agent {
         notices.explain(
             "\(name.name) is \(name.addresses.map(\.description).joined(separator: ", "))")
         alternates.note(name)
+    }
+
+    // MARK: - The configuration
+
+    /// Its files say something new. Running sessions keep what they have.
+    func configurationChanged(_ outcome: Result<Configuration, any Error>) {
+        switch outcome {
+        case .success(let configuration):
+            use(configuration)
+            notices.explain("read the configuration again; it has \(configuration.rules.count) rules")
+        case .failure(let error):
+            guard options.verbosity > .quiet else { return }
+            for line in "\(error)".split(separator: "\n") { Diagnostics.report(String(line)) }
+            Diagnostics.report("the configuration of before stays in force")
+        }
+    }
+
+    func use(_ configuration: Configuration) {
+        rules.replace(configuration)
+        admission.limits = configuration.limits
     }
 
     // MARK: - Legs and the keeper

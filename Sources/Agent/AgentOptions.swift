@@ -1,5 +1,6 @@
 public import Kernel
 public import Policy
+public import SessionHost
 public import SessionProtocol
 public import Transport
 
@@ -27,19 +28,26 @@ public struct AgentOptions: Sendable {
 
     /// Without one, each destination is asked at ``gatewayPort``.
     public var gateway: Gateway?
-    public var treatment = Treatment.session
+    /// nil: as the rules say. What they refuse stays refused.
+    public var treatment: Treatment?
     /// Whether links to other hosts are plain instead of TLS.
     public var isPlain = false
     /// The gateway's key, if it was given: then none is remembered.
     public var pin: Fingerprint?
     /// Where this end's key is, and those that are known.
     public var state: StateDirectory
-    public var limits = Limits()
-    /// Where links begin, each on a path of its own.
-    public var sources = [LinkSource.anywhere]
-    /// What several links are for.
-    public var mode = LinkMode.failover
-    public var transport = LinkTransport.tcp
+    /// Limits, and rules about connections.
+    public var configuration = Configuration()
+    /// Where that has been read from, to be read again; nil if it stays.
+    public var files: ConfigurationFiles?
+    /// How long a session may be without a link; nil: as the rules and limits say.
+    public var suspend: Duration?
+    /// Where links begin, each on a path of its own; nil: as the rules say.
+    public var sources: [LinkSource]?
+    /// What several links are for; nil: as the rules say.
+    public var mode: LinkMode?
+    /// What carries links; nil: as the rules say.
+    public var transport: LinkTransport?
     public var verbosity = Verbosity.normal
 
     /// Where a gateway listens by default.

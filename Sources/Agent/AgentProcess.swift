@@ -17,6 +17,7 @@ public final class AgentProcess {
     private var agent: Agent?
     private var control: ControlServer?
     private var forward: Forward?
+    private var configurationWatch: ConfigurationWatch?
 
     /// Runs until the keeper says `end` or dies. Every signal is blocked, and the process has one thread.
     ///
@@ -32,8 +33,9 @@ public final class AgentProcess {
         var estate = Estate(escrow)
         do throws(Errno) {
             let loops = min(LoopPool.coreCount, maximumLoops)
-            let limits = ArenaLimits(capacity: options.limits.memory)
-            let budget = MemoryBudget(limit: options.limits.memory)
+            let memory = options.configuration.limits.memory
+            let limits = ArenaLimits(capacity: memory)
+            let budget = MemoryBudget(limit: memory)
             let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
             try process.start(options, controlListener, keeper, estate, target)
@@ -62,6 +64,7 @@ public final class AgentProcess {
         pool.escrowArenas(in: escrow, adopting: &estate)
         let agent = Agent(options, pool: pool, escrow: escrow, ledger: ledger)
         self.agent = agent
+        watchConfiguration(options, agent)
         if let failure = estate.failure {
             agent.notices.warn("cannot go on with the connections of before: \(failure)")
         }
@@ -78,8 +81,21 @@ public final class AgentProcess {
         escrow.reportReady()
     }
 
+    private func watchConfiguration(_ options: AgentOptions, _ agent: Agent) {
+        guard let files = options.files else { return }
+        let watch = ConfigurationWatch(files, on: loop) { agent.configurationChanged($0) }
+        // They may have changed since this process, or the one before it, was started.
+        if let current = watch.current, current != options.configuration { agent.use(current) }
+        if !watch.isWatching {
+            agent.notices.explain(
+                "the kernel does not tell of changes to the configuration (fs.inotify.max_user_instances)")
+        }
+        configurationWatch = watch
+    }
+
     private func received(_ message: KeeperMessage?) {
         switch message {
+        case .reload: configurationWatch?.reload()
         case .programEnded: agent?.programEnded()
         case .detach: Diagnostics.detach()
         case .end, nil: pool.endSessions { $0.stop() }

@@ -44,7 +44,7 @@ final class ConnectRequest {
     private var library: ControlConnection?
     private var expected: ExpectedLeg?
     private var session: Agent.Session?
-    private var gateways: [SocketAddress] = []
+    private var route: GatewayRoute?
     private var held: HeldApplication?
     private var ticket: LegDesk.Ticket?
     private var escrowKey: EscrowKey?
@@ -71,8 +71,9 @@ final class ConnectRequest {
                 _ = consume application
                 return try library.send(answer)
             }
+            let applicant = Applicant(library.peer, local: application.boundHost)
             let request = ConnectRequest(library, asked, destination, program, agent)
-            request.begin(application, blocks: blocks)
+            request.begin(application, blocks: blocks, for: applicant)
         } catch {
             // Said in words: a library without an answer asks again.
             agent.notices.explain("\(program ?? "?") to \(destination): direct, \(error)")
@@ -92,9 +93,11 @@ final class ConnectRequest {
         self.library = consume library
     }
 
-    private func begin(_ application: consuming ApplicationSocket, blocks: Bool) {
+    private func begin(
+        _ application: consuming ApplicationSocket, blocks: Bool, for applicant: Applicant
+    ) {
         var waiting: ApplicationSocket? = consume application
-        agent.route(to: destination) { [self] route in
+        agent.route(to: destination, for: applicant) { [self] route in
             guard let application = waiting.take() else { return }
             switch route {
             case .direct:
@@ -103,8 +106,12 @@ final class ConnectRequest {
                 _ = consume application
                 answer(.direct)
                 stage = .over
-            case .shim(let search): shim(application, blocks: blocks, search)
-            case .session(let gateways): enter(through: gateways, application)
+            case .shim(let verdict): shim(application, blocks: blocks, PathSearch(verdict, agent.rules))
+            case .refused(let error):
+                _ = consume application
+                answer(.refused(error.rawValue))
+                stage = .over
+            case .session(let route): enter(through: route, application)
             }
         }
     }
@@ -118,11 +125,11 @@ final class ConnectRequest {
     }
 
     /// Waits until there is room for one more session.
-    private func enter(through gateways: [SocketAddress], _ application: consuming ApplicationSocket) {
+    private func enter(through route: GatewayRoute, _ application: consuming ApplicationSocket) {
         var waiting: ApplicationSocket? = consume application
         agent.admission.admit { [self] shortage in
             guard let application = waiting.take() else { return }
-            guard let shortage else { return open(through: gateways, application) }
+            guard let shortage else { return open(through: route, application) }
             agent.notices.warn(
                 "\(name) to \(destination): \(shortage.explanation), and no session is suspended; refused")
             _ = consume application
@@ -134,26 +141,27 @@ final class ConnectRequest {
 
     // MARK: - Opening
 
-    private func open(through gateways: [SocketAddress], _ application: consuming ApplicationSocket) {
+    private func open(through route: GatewayRoute, _ application: consuming ApplicationSocket) {
         do {
-            try open(through: gateways, try application.prepareLeg())
+            try open(through: route, try application.prepareLeg())
             schedule(.grace, after: ConnectRequest.grace)
         } catch {
-            cannotOpen(error)
+            cannotOpen(through: route, error)
         }
     }
 
     /// - Parameter key: of the held address where the application waits already.
     private func open(
-        through gateways: [SocketAddress], _ expected: ExpectedLeg, heldUnder key: EscrowKey = EscrowKey(0)
+        through route: GatewayRoute, _ expected: ExpectedLeg, heldUnder key: EscrowKey = EscrowKey(0)
     ) throws {
         self.expected = expected
         stage = .opening
         let described = LedgerIdentity.Application(
-            source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped, program: name)
-        self.gateways = gateways
+            source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped, program: name,
+            rule: route.rule)
+        self.route = route
         var opened: SessionID?
-        let session = try agent.open(to: destination.unmapped, through: gateways, leg: key, described) { [self] event in
+        let session = try agent.open(to: destination.unmapped, through: route, leg: key, described) { [self] event in
             if opened == self.session?.id { return happened(event) }
             // An earlier one, which another has followed.
             if case .finished = event, let opened { agent.sessionFinished(opened) }
@@ -166,15 +174,15 @@ final class ConnectRequest {
     /// The gateway had connected to the target, and no word of this end confirmed that in time: its path was silent, or this
     /// process stopped. The application waits, and knows nothing of it.
     private func openAgain() {
-        guard let expected, let key = held?.key else { return refuse(.connectionRefused) }
-        openHeld(through: gateways, expected, key)
+        guard let expected, let route, let key = held?.key else { return refuse(.connectionRefused) }
+        openHeld(through: route, expected, key)
     }
 
     /// Opens a session for an application that waits, whatever the limits say: it was let in before.
-    private func openHeld(through gateways: [SocketAddress], _ expected: ExpectedLeg, _ key: EscrowKey) {
+    private func openHeld(through route: GatewayRoute, _ expected: ExpectedLeg, _ key: EscrowKey) {
         agent.admission.takeOver()
         do {
-            try open(through: gateways, expected, heldUnder: key)
+            try open(through: route, expected, heldUnder: key)
         } catch {
             agent.admission.leave()
             agent.notices.warn("\(name) to \(destination): \(error)")
@@ -185,7 +193,7 @@ final class ConnectRequest {
     /// Goes on for an application that a predecessor of this agent has left at a held address: with another session, since
     /// it had not been told that there is one.
     static func goOn(
-        _ application: LedgerIdentity.Application, _ destination: SocketAddress, through gateways: [SocketAddress],
+        _ application: LedgerIdentity.Application, _ destination: SocketAddress, through route: GatewayRoute,
         at held: HeldApplication, heldUnder key: EscrowKey, _ agent: Agent
     ) {
         guard let source = application.source else { return held.end() }
@@ -195,14 +203,14 @@ final class ConnectRequest {
         request.held = held
         agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
         request.schedule(.budget, after: openBudget)
-        request.openHeld(through: gateways, expected, key)
+        request.openHeld(through: route, expected, key)
     }
 
     /// Only a gateway that was found, not one that was named, may be passed by, and never without a word.
-    private func cannotOpen(_ error: any Error) {
+    private func cannotOpen(through route: GatewayRoute, _ error: any Error) {
         agent.admission.leave()
         stage = .over
-        if agent.options.gateway != nil {
+        if route.name != nil {
             agent.notices.warn("\(name) to \(destination): \(error)")
             answer(.refused((error as? Errno ?? .noMemory).rawValue))
         } else {
@@ -274,10 +282,7 @@ final class ConnectRequest {
             "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s")
     }
 
-    private var gatewayName: String {
-        if let gateway = agent.options.gateway { return "gateway \(gateway.name)" }
-        return "gateway \(destination.unmapped.with(port: AgentOptions.gatewayPort))"
-    }
+    private var gatewayName: String { route?.gatewayName ?? "gateway" }
 
     private func ended(_ ending: Ending) {
         switch stage {

@@ -11,7 +11,7 @@ final class Detection {
     private let warn: (String) -> Void
     private var cache = DetectionCache<SocketAddress>()
     /// Connections that wait for the same place to be asked.
-    private var asking: [SocketAddress: [(Agent.Route) -> Void]] = [:]
+    private var asking: [SocketAddress: [([SocketAddress]) -> Void]] = [:]
 
     /// - Parameter isPlain: whether links to other hosts are plain.
     init(isPlain: Bool, trust: GatewayTrust, on loop: EventLoop, warn: @escaping (String) -> Void) {
@@ -21,13 +21,13 @@ final class Detection {
         self.warn = warn
     }
 
-    /// Decides how to reach a destination; calls `decided` at once if that is known, else when it is.
+    /// Finds the gateways of a destination, none of an ordinary peer; calls `decided` at once if that is known, else when it is.
     ///
     /// - Parameter place: where its gateway would be.
-    func look(at place: SocketAddress, decided: @escaping (Agent.Route) -> Void) {
+    func look(at place: SocketAddress, decided: @escaping ([SocketAddress]) -> Void) {
         switch cache.finding(for: place, now: loop.now.nanoseconds) {
-        case .gateway: return decided(.session(gateways: [place]))
-        case .ordinary: return decided(.direct)
+        case .gateway: return decided([place])
+        case .ordinary: return decided([])
         case nil: break
         }
         let isFirst = asking[place] == nil
@@ -35,15 +35,15 @@ final class Detection {
         guard isFirst else { return }
         let security = isPlain || place.isLoopback ? nil : { [trust] in try trust.ownContext() }
         GatewayProbe.start(place, security, on: loop) { [self] finding in
-            let route = route(for: finding, at: place)
-            for decided in asking.removeValue(forKey: place) ?? [] { decided(route) }
+            let gateways = gateways(after: finding, at: place)
+            for decided in asking.removeValue(forKey: place) ?? [] { decided(gateways) }
         }
     }
 
-    private func route(for finding: GatewayProbe.Finding, at place: SocketAddress) -> Agent.Route {
+    private func gateways(after finding: GatewayProbe.Finding, at place: SocketAddress) -> [SocketAddress] {
         if finding == .gateway {
             cache.note(.gateway, for: place, now: loop.now.nanoseconds)
-            return .session(gateways: [place])
+            return [place]
         }
         if !isPlain, trust.knows("\(place)") {
             // Whoever can keep its answers away must not be able to talk a program out of its protection.
@@ -52,7 +52,7 @@ final class Detection {
                 the gateway at \(place) is known by its key, and does not answer as one; nothing is connected without it. If \
                 there is none any more: usl trust remove \(place)
                 """)
-            return .session(gateways: [place])
+            return [place]
         }
         let hadGateway = cache.lastFinding(for: place) == .gateway
         cache.note(.ordinary, for: place, now: loop.now.nanoseconds)
@@ -67,6 +67,6 @@ final class Detection {
                 "the gateway at \(place) speaks \(theirs); give --plain at both ends or at neither; connected directly")
         case .keyless(let reason): warn("something listens at \(place), but \(reason); connected directly")
         }
-        return .direct
+        return []
     }
 }

@@ -42,7 +42,7 @@ final class Forward {
         var waiting: TCPSocket? = consume socket
         let target = target
         agent.escrow.hold(.leg, number) { [agent] key in
-            agent.route(to: target) { route in
+            agent.route(to: target, for: .forward) { route in
                 guard let leg = waiting.take() else { return }
                 switch route {
                 case .direct, .shim:
@@ -50,8 +50,12 @@ final class Forward {
                     PlainRelay.start(leg, to: target, on: agent.loop) { error in
                         agent.notices.warn("\(target): \(error); the connection is reset")
                     }
-                case .session(let gateways):
-                    ForwardedConnection.enter(leg, escrowKey: key, to: target, through: gateways, agent)
+                case .refused(let error):
+                    agent.notices.warn("\(target): \(error); the connection is reset")
+                    _ = try? leg.abort()
+                    agent.escrow.release(key)
+                case .session(let route):
+                    ForwardedConnection.enter(leg, escrowKey: key, to: target, through: route, agent)
                 }
             }
         }

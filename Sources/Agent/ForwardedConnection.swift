@@ -12,7 +12,7 @@ final class ForwardedConnection {
 
     private let agent: Agent
     private let target: SocketAddress
-    private let gateway: SocketAddress
+    private let route: GatewayRoute
     /// The leg's copy in escrow, until it is released.
     private var escrowKey: EscrowKey?
     private var session: Agent.Session?
@@ -20,14 +20,14 @@ final class ForwardedConnection {
 
     /// Opens a session for a leg, once there is room for it.
     static func enter(
-        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through route: GatewayRoute,
         _ agent: Agent
     ) {
         var waiting: TCPSocket? = consume leg
         agent.admission.admit { shortage in
             guard let leg = waiting.take() else { return }
             guard let shortage else {
-                return begin(leg, escrowKey: escrowKey, to: target, through: gateways, agent)
+                return begin(leg, escrowKey: escrowKey, to: target, through: route, agent)
             }
             agent.notices.warn(
                 "\(target): \(shortage.explanation), and no session is suspended; the connection is reset")
@@ -38,23 +38,24 @@ final class ForwardedConnection {
 
     /// Opens another session for a leg of a predecessor, which had not opened its own yet.
     static func goOn(
-        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through route: GatewayRoute,
         _ agent: Agent
     ) {
         agent.admission.takeOver()
-        begin(leg, escrowKey: escrowKey, to: target, through: gateways, agent)
+        begin(leg, escrowKey: escrowKey, to: target, through: route, agent)
     }
 
     /// It lives as long as the session tells it what happens.
     private static func begin(
-        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through gateways: [SocketAddress],
+        _ leg: consuming TCPSocket, escrowKey: EscrowKey, to target: SocketAddress, through route: GatewayRoute,
         _ agent: Agent
     ) {
-        let connection = ForwardedConnection(escrowKey, target, gateways[0], agent)
+        let connection = ForwardedConnection(escrowKey, target, route, agent)
         let handoff = Handoff(leg)
         do {
-            let described = LedgerIdentity.Application(source: nil, cookie: 0, isMapped: false, program: "forward")
-            let session = try agent.open(to: target, through: gateways, leg: escrowKey, described) { event in
+            let described = LedgerIdentity.Application(
+                source: nil, cookie: 0, isMapped: false, program: Applicant.forwardName, rule: route.rule)
+            let session = try agent.open(to: target, through: route, leg: escrowKey, described) { event in
                 connection.happened(event)
             }
             connection.session = session
@@ -68,10 +69,10 @@ final class ForwardedConnection {
         }
     }
 
-    private init(_ escrowKey: EscrowKey, _ target: SocketAddress, _ gateway: SocketAddress, _ agent: Agent) {
+    private init(_ escrowKey: EscrowKey, _ target: SocketAddress, _ route: GatewayRoute, _ agent: Agent) {
         self.escrowKey = escrowKey
         self.target = target
-        self.gateway = gateway
+        self.route = route
         self.agent = agent
     }
 
@@ -94,7 +95,7 @@ final class ForwardedConnection {
         }
     }
 
-    private var gatewayName: String { agent.options.gateway.map { "gateway \($0.name)" } ?? "gateway \(gateway)" }
+    private var gatewayName: String { route.gatewayName }
 
     private func releaseLeg() {
         if let escrowKey { agent.escrow.release(escrowKey) }

@@ -22,8 +22,14 @@ final class GatewayTrust {
     private let loop: EventLoop
     private let voice: Voice
     private var context: TLSContext?
-    private var tickets: [String: TicketStore] = [:]
     private let fastOpening = FastOpening()
+    /// By the names of gateways, and the keys that alone are accepted: a ticket stands for a key that was.
+    private var tickets: [TicketOwner: TicketStore] = [:]
+
+    private struct TicketOwner: Hashable {
+        let name: String
+        let pin: Fingerprint?
+    }
 
     init(_ options: AgentOptions, on loop: EventLoop, _ voice: Voice) {
         state = options.state
@@ -34,12 +40,15 @@ final class GatewayTrust {
 
     /// How links to a gateway are made safe.
     ///
-    /// - Parameter name: HOST:PORT as the user wrote it, or the address where it was found.
+    /// - Parameters:
+    ///   - name: HOST:PORT as the user wrote it, or the address where it was found.
+    ///   - pin: the one key that is accepted; nil: the one that is known.
     /// - Throws: where this end has no key of its own, or cannot tell which ones it knows.
-    func dialling(to name: String) throws -> TLSDialling {
-        let known = try knownKey(of: name)
-        let tickets = tickets[name] ?? TicketStore()
-        self.tickets[name] = tickets
+    func dialling(to name: String, pin: Fingerprint?) throws -> TLSDialling {
+        let known = try pin ?? knownKey(of: name)
+        let owner = TicketOwner(name: name, pin: pin)
+        let tickets = tickets[owner] ?? TicketStore()
+        self.tickets[owner] = tickets
         let (pins, main, me) = (PinStore(in: state), loop.mailbox, LoopBound(self, on: loop))
         return TLSDialling(
             try ownContext(), tickets, fastOpening, accepting: known.map { .only([$0]) } ?? .any
@@ -52,7 +61,7 @@ final class GatewayTrust {
             }
         } failed: { failure in
             guard case .keyRefused(let found) = failure, let known else { return }
-            main.post { me.on($0).refused(found, of: name, insteadOf: known) }
+            main.post { me.on($0).refused(found, of: name, insteadOf: known, isPinned: pin != nil) }
         }
     }
 
@@ -81,16 +90,18 @@ final class GatewayTrust {
         case .success(.known): break
         case .success(.new):
             voice.tell("gateway \(name) is new; its key, \(found), is known from now on")
-        case .success(.changed(let old)): refused(found, of: name, insteadOf: old)
+        case .success(.changed(let old)): refused(found, of: name, insteadOf: old, isPinned: false)
         case .success(.unclear(let mistake)): voice.alarm("gateway \(name): \(mistake); the link is refused")
         case .failure(let error):
             voice.alarm("gateway \(name) is new, and its key cannot be remembered: \(error); give --state or --pin")
         }
     }
 
-    private func refused(_ found: Fingerprint, of name: String, insteadOf known: Fingerprint) {
-        if known == pin {
-            return voice.alarm("gateway \(name) has the key \(found), not that of --pin, \(known); the link is refused")
+    private func refused(_ found: Fingerprint, of name: String, insteadOf known: Fingerprint, isPinned: Bool) {
+        if isPinned {
+            let place = known == pin ? "--pin" : "its rule"
+            return voice.alarm(
+                "gateway \(name) has the key \(found), not that of \(place), \(known); the link is refused")
         }
         voice.alarm(
             """

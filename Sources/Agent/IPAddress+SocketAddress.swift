@@ -1,9 +1,6 @@
-import CLinux
 import Kernel
 import Policy
 import Rendezvous
-import SystemPackage
-import Transport
 
 extension IPAddress {
     /// Never an IPv4-mapped one.
@@ -21,18 +18,6 @@ extension SocketAddress.Host {
         case .v4(let address): self = .v4(address)
         case .v6(let high, let low, let scope): self = .v6(high: high, low: low, scope: scope)
         }
-    }
-
-    /// The source that the kernel's routes choose for this destination; nil without a way there. Nothing is sent.
-    var naturalSource: SocketAddress.Host? {
-        let target = SocketAddress(host: self, port: 9)
-        guard let number = try? check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
-        else {
-            return nil
-        }
-        let probe = TCPSocket(owning: Descriptor(owning: number))
-        guard (try? probe.connect(to: target)) != nil else { return nil }
-        return (try? probe.localAddress())?.host
     }
 }
 

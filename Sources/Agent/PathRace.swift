@@ -134,7 +134,7 @@ final class PathRace {
         var routes: [IPAddress: AddressSelection.Route] = [:]
         for destination in destinations {
             routes[destination] =
-                SocketAddress.Host(destination).naturalSource.map { .from(IPAddress($0)) }
+                (try? socketAddress(of: destination).naturalSource()).map { .from(IPAddress($0.host)) }
                 ?? AddressSelection.Route.none
         }
         return routes
@@ -188,8 +188,11 @@ final class PathRace {
 
     private func path(_ pair: CandidatePair) -> Path {
         Path(
-            source: pair.source.map { SocketAddress.Host($0) },
-            destination: SocketAddress(host: SocketAddress.Host(pair.destination), port: destination.port))
+            source: pair.source.map { SocketAddress.Host($0) }, destination: socketAddress(of: pair.destination))
+    }
+
+    private func socketAddress(of address: IPAddress) -> SocketAddress {
+        SocketAddress(host: SocketAddress.Host(address), port: destination.port)
     }
 
     private func dialEnded(_ number: Int, _ dial: Dial, _ error: Errno?) {

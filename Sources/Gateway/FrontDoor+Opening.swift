@@ -79,7 +79,7 @@ extension FrontDoor {
             let agreement = try KeyAgreement.generate()
             let id = pending.open.session
             let key = try agreement.resumeKey(as: .acceptor, of: id, with: pending.open.keyShare)
-            let suspendLimit = min(Interval(options.limits.suspend), .seconds(UInt64(pending.open.suspendLimit)))
+            let suspendLimit = min(self.suspendLimit, .seconds(UInt64(pending.open.suspendLimit)))
             let unsealed = OpenedMessage(
                 keyShare: agreement.share, instance: instance,
                 suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000)

@@ -24,6 +24,7 @@ final class FrontDoor {
     let loop: EventLoop
     let escrow: EscrowClient
     let options: GatewayOptions
+    private(set) var limits: Limits
     let links: LinkAdmission
     let pool: LoopPool
     let ledger: SessionLedger
@@ -46,6 +47,7 @@ final class FrontDoor {
         pool: LoopPool, ledger: SessionLedger, logger: Logger
     ) throws(Errno) {
         self.options = options
+        limits = options.limits
         self.instance = instance
         self.links = links
         self.escrow = escrow
@@ -65,6 +67,16 @@ final class FrontDoor {
     }
 
     var liveSessions: Int { registry.liveCount }
+
+    /// How long a new session may be without a link, as far as this end goes.
+    var suspendLimit: Interval { Interval(options.suspend ?? limits.suspend) }
+
+    /// From now on, these limits count, but for that on memory. Whoever is here stays.
+    func use(_ limits: Limits) {
+        self.limits = limits
+        admission.limits = limits
+        strangers.limits = limits.strangers
+    }
 
     // MARK: - Accepting
 
@@ -96,7 +108,7 @@ final class FrontDoor {
         do throws(Errno) {
             try LinkProfile.suited(to: remote).apply(to: socket)
             let greeting = try Greeting(
-                socket, from: remote, at: self, bounds: options.limits.strangers, on: loop)
+                socket, from: remote, at: self, bounds: limits.strangers, on: loop)
             strangers.greet(greeting, loop.now)?.cut()
             // Whoever comes back to a session has said so by now, and need not fear those who come behind.
             greeting.read()
@@ -132,10 +144,10 @@ final class FrontDoor {
         switch failure {
         case .closed: break
         case .slow:
-            let limit = DurationText.text(options.limits.strangers.handshakeTime)
+            let limit = DurationText.text(limits.strangers.handshakeTime)
             turnAway(remote, .handshakeTime, "said nothing that counts within \(limit); closed")
         case .long:
-            let limit = SizeText.text(options.limits.strangers.handshakeBytes)
+            let limit = SizeText.text(limits.strangers.handshakeBytes)
             turnAway(remote, .handshakeBytes, "said nothing that counts in \(limit); closed")
         case .inadmissible(.plain): turnAway(remote, .plain, "speaks plain links, and this gateway TLS; closed")
         case .inadmissible(.anonymous):

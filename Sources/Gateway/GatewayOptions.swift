@@ -1,5 +1,6 @@
 public import Kernel
 public import Policy
+public import SessionHost
 
 /// What a gateway does.
 public struct GatewayOptions: Sendable {
@@ -14,6 +15,10 @@ public struct GatewayOptions: Sendable {
     /// Whether servers are told who asks, by a header of the PROXY protocol in front of the session's bytes.
     public var sendsProxyHeader = false
     public var limits = Limits()
+    /// Where these have been read from, to be read again; nil if they stay.
+    public var files: ConfigurationFiles?
+    /// How long a session may be without a link, whatever the limits say.
+    public var suspend: Duration?
     /// Where what outlives the gateway is kept.
     public var state: StateDirectory
 

@@ -4,6 +4,7 @@ import Interception
 public import Keeper
 public import Kernel
 public import Logging
+import Policy
 import SessionHost
 import SessionProtocol
 import SystemPackage
@@ -17,6 +18,7 @@ public final class GatewayProcess {
     private var escrow: EscrowClient?
     private var pool: LoopPool
     private var status: ControlServer?
+    private var configurationWatch: ConfigurationWatch?
 
     /// Serves until the keeper says `end` or dies.
     ///
@@ -80,12 +82,38 @@ public final class GatewayProcess {
         status = try ControlServer(control, on: loop, pool: pool, escrow: escrow, connect: nil) {
             door.strangers.report
         }
+        watchConfiguration(options, door)
         escrow.reportReady()
+    }
+
+    private func watchConfiguration(_ options: GatewayOptions, _ door: FrontDoor) {
+        guard let files = options.files else { return }
+        let watch = ConfigurationWatch(files, on: loop) { [unowned self] in configurationChanged($0, door) }
+        // They may have changed since this process, or the one before it, was started.
+        if let current = watch.current, current.limits != door.limits { door.use(current.limits) }
+        if !watch.isWatching {
+            logger.warning(
+                "the kernel does not tell of changes to the configuration (fs.inotify.max_user_instances); SIGHUP does")
+        }
+        configurationWatch = watch
+    }
+
+    private func configurationChanged(_ outcome: Result<Configuration, any Error>, _ door: FrontDoor) {
+        switch outcome {
+        case .success(let configuration):
+            let memoryChanges = configuration.limits.memory != door.limits.memory
+            door.use(configuration.limits)
+            logger.notice("read the configuration again\(memoryChanges ? "; memory counts from the next start" : "")")
+        case .failure(let error):
+            for line in "\(error)".split(separator: "\n") { logger.error("\(line)") }
+            logger.error("the configuration of before stays in force")
+        }
     }
 
     private func received(_ message: KeeperMessage?) {
         switch message {
         case .programEnded, .detach: return
+        case .reload: configurationWatch?.reload()
         case .end: end()
         case nil:
             // With its keeper gone, nobody would follow it; a service manager that has copies of the legs brings both back.

@@ -6,7 +6,7 @@ import SessionProtocol
 
 /// Everything that those hold of a gateway who have proven nothing yet, within its limits, and what came of the others.
 struct Strangers {
-    let limits: StrangerLimits
+    var limits: StrangerLimits
     private var log: StrangerLog
     /// Connections that have not opened or joined a session, or that hear why they do not. The connection of a session's first
     /// OPEN is none of them, since the session is bounded itself.

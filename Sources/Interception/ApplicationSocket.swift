@@ -146,24 +146,25 @@ public struct ExpectedLeg: Hashable, Sendable {
     /// The local address that the application's socket would have now without USL, as it must spell it: what getsockname(2)
     /// shall tell. The leg's own, if the kernel knows no way to the destination.
     public var localName: SocketAddress {
-        guard source.isLoopback, let natural = try? naturalSource() else { return spelling(of: source) }
-        return spelling(of: natural.with(port: source.port))
-    }
-
-    /// The source address that the kernel's routes choose for the destination. Nothing is sent.
-    private func naturalSource() throws(Errno) -> SocketAddress {
-        let target = destination.unmapped
-        let probe = Descriptor(
-            owning: try check(socket(target.family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
-        let number = probe.number
-        try target.withSockaddr { (pointer, length) throws(Errno) in
-            _ = try check(usl_connect(number, pointer, length))
+        guard source.isLoopback, let natural = try? destination.unmapped.naturalSource() else {
+            return spelling(of: source)
         }
-        return try LegSocket.localAddress(of: number)
+        return spelling(of: natural.with(port: source.port))
     }
 }
 
 extension SocketAddress {
+    /// The source address that the kernel's routes choose for this destination. Nothing is sent.
+    public func naturalSource() throws(Errno) -> SocketAddress {
+        let probe = Descriptor(
+            owning: try check(socket(family, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+        let number = probe.number
+        try withSockaddr { (pointer, length) throws(Errno) in
+            _ = try check(usl_connect(number, pointer, length))
+        }
+        return try LegSocket.localAddress(of: number)
+    }
+
     /// Whether this is an IPv4-mapped IPv6 address.
     public var isMapped: Bool { unmapped.family != family }
 

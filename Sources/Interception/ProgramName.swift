@@ -5,11 +5,15 @@ import Kernel
 public enum ProgramName {
     /// The file name of the executable, else the kernel's short name for it; nil when the process is gone.
     public static func of(pid: pid_t) -> String? {
+        path(pid: pid).map { path in path.split(separator: "/").last.map(String.init) ?? path }
+    }
+
+    /// The executable, as the kernel knows its path, else its short name; nil when the process is gone.
+    public static func path(pid: pid_t) -> String? {
         if let path = linkTarget("/proc/\(pid)/exe") {
-            let file = path.split(separator: "/").last.map(String.init) ?? path
             // The kernel marks an executable that was replaced while it ran (proc(5)).
             let mark = " (deleted)"
-            return file.hasSuffix(mark) ? String(file.dropLast(mark.count)) : file
+            return path.hasSuffix(mark) ? String(path.dropLast(mark.count)) : path
         }
         // Another user's process, or one with an address space of its own (kernel threads), shows no link.
         let file = usl_open("/proc/\(pid)/comm", O_RDONLY | O_CLOEXEC, 0)

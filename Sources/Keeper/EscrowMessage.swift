@@ -56,6 +56,8 @@ public enum KeeperMessage: UInt8, Equatable, Sendable {
     case end = 2
     /// The launcher leaves, and with it whoever reads standard error: let go of it (`Diagnostics.detach`).
     case detach = 3
+    /// Read the configuration again.
+    case reload = 4
 }
 
 // MARK: - Bytes

@@ -28,7 +28,8 @@ public struct LedgerSnapshot: Equatable, Sendable {
             details = .application(
                 .init(
                     source: SocketAddress(ledgerBytes: record.load(LedgerRecord.source)), cookie: record.cookie.load(),
-                    isMapped: record.spelling.load() != 0, program: String(decoding: name, as: UTF8.self)))
+                    isMapped: record.spelling.load() & 1 != 0, program: String(decoding: name, as: UTF8.self),
+                    rule: UInt32(truncatingIfNeeded: record.spelling.load() >> 32)))
             instance = record.instance.load()
         case .gateway:
             details = .keyShares(

@@ -10,9 +10,12 @@ public struct WorkerKeeper: ~Copyable {
     private var workers: Supervisor
     private let signals: SignalDescriptor
     private let control: ControlSocket
+    /// Whether it was started at a terminal.
+    private let hadTerminal = hasTerminal()
 
     /// Runs a worker until one ends in order, and exits with its status; the process must have one thread only. A worker
-    /// that dies is followed by another. `SIGTERM`, `SIGINT` and `SIGHUP` reach the worker as the message `end`.
+    /// that dies is followed by another. `SIGTERM` and `SIGINT` reach the worker as the message `end`, and so does the `SIGHUP` of
+    /// a terminal that has gone; another `SIGHUP` reaches it as the message `reload`.
     ///
     /// - Parameters:
     ///   - openControl: makes the worker's control socket, unless the program that was here before has left one.
@@ -74,10 +77,19 @@ public struct WorkerKeeper: ~Copyable {
             takeReports()
             becomeReplacement()
             while let arrival = try? signals.next() {
-                if arrival.signal != SIGCHLD { workers.requestEnd() }
+                take(arrival)
             }
             reap()
             if !workers.isAlive { leave(with: Launcher.ExitStatus.failed) }
+        }
+    }
+
+    private mutating func take(_ arrival: SignalDescriptor.Arrival) {
+        switch arrival.signal {
+        case SIGCHLD: break
+        // Some shells tell their jobs of a terminal that has gone, which then is none any more.
+        case SIGHUP where arrival.isFromProcess && (!hadTerminal || hasTerminal()): workers.send(.reload)
+        default: workers.requestEnd()
         }
     }
 
@@ -110,4 +122,12 @@ public struct WorkerKeeper: ~Copyable {
         unlink(control.path)
         exit(status)
     }
+}
+
+/// Whether this process has a controlling terminal (tty(4)). One that has hung up is none.
+private func hasTerminal() -> Bool {
+    let terminal = usl_open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC, 0)
+    guard terminal >= 0 else { return false }
+    _ = Descriptor(owning: terminal)
+    return true
 }

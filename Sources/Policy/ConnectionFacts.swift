@@ -11,16 +11,16 @@ public struct ConnectionFacts: Equatable, Sendable {
     /// nil if it has none, or nobody asked: see ``Policy/Configuration/asksForUserNames``.
     public var userName: String?
     public var connectionProtocol: ConnectionProtocol
-    public var destination: IPAddress
+    public var destination: RuleAddress
     public var port: UInt16
     /// What is known to lead to the destination, such as what the program resolved.
     public var names: [String]
     /// Where the connection begins, if the program or the routing table says so.
-    public var local: IPAddress?
+    public var local: RuleAddress?
 
     public init(
         program: String, userID: UInt32, userName: String? = nil, _ connectionProtocol: ConnectionProtocol = .tcp,
-        destination: IPAddress, port: UInt16, names: [String] = [], local: IPAddress? = nil
+        destination: RuleAddress, port: UInt16, names: [String] = [], local: RuleAddress? = nil
     ) {
         self.program = program
         self.userID = userID

@@ -4,7 +4,7 @@ enum IPv6Text {
 
     /// RFC 4291, 2.2: eight groups of up to four hexadecimal digits, the last two of which may be an IPv4 address; `::` once
     /// stands for groups of zeros.
-    static func parse(_ text: Substring.UTF8View) -> IPAddress? {
+    static func parse(_ text: Substring.UTF8View) -> RuleAddress? {
         let halves = divide(text)
         guard let front = groups(halves.front) else { return nil }
         guard let rest = halves.back else { return front.count == 8 ? address(front) : nil }
@@ -34,7 +34,7 @@ enum IPv6Text {
         var groups = Groups(words: [])
         let parts = text.split(separator: colon, maxSplits: 8, omittingEmptySubsequences: false)
         for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, let tail = IPAddress.v4(part) {
+            if index == parts.count - 1, let tail = RuleAddress.v4(part) {
                 groups.words += [UInt16(tail >> 16), UInt16(truncatingIfNeeded: tail)]
                 groups.endsInIPv4 = true
             } else {
@@ -51,7 +51,7 @@ enum IPv6Text {
         (0x30...0x39).contains(byte) || (0x41...0x46).contains(byte) || (0x61...0x66).contains(byte)
     }
 
-    private static func address(_ groups: Groups) -> IPAddress {
+    private static func address(_ groups: Groups) -> RuleAddress {
         func half(_ words: ArraySlice<UInt16>) -> UInt64 { words.reduce(0) { $0 << 16 | UInt64($1) } }
         return .v6(high: half(groups.words[..<4]), low: half(groups.words[4...]))
     }

@@ -45,8 +45,8 @@ enum UserReader: ValueReader {
 
 enum AddressReader: ValueReader {
     static var expectation: String { "an address" }
-    static func read(_ content: TOMLValue.Content) -> IPAddress? {
-        if case .string(let text) = content { IPAddress(text) } else { nil }
+    static func read(_ content: TOMLValue.Content) -> RuleAddress? {
+        if case .string(let text) = content { RuleAddress(text) } else { nil }
     }
 }
 
@@ -56,16 +56,16 @@ enum NetworkReader: ValueReader {
 
     static func read(_ content: TOMLValue.Content) -> IPNetwork? {
         guard case .string(let text) = content else { return nil }
-        if let address = IPAddress(text) { return IPNetwork(exactly: address) }
+        if let address = RuleAddress(text) { return IPNetwork(exactly: address) }
         guard let (address, network) = parse(text), address == network.base else { return nil }
         return network
     }
 
     static func meant(by text: String) -> String? { parse(text)?.network.description }
 
-    private static func parse(_ text: String) -> (address: IPAddress, network: IPNetwork)? {
+    private static func parse(_ text: String) -> (address: RuleAddress, network: IPNetwork)? {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPAddress(String(parts[0])),
+        guard parts.count == 2, let address = RuleAddress(String(parts[0])),
             let prefix = DecimalText.parse(parts[1].utf8),
             let network = IPNetwork(around: address, prefix: prefix)
         else { return nil }
@@ -103,7 +103,7 @@ enum GatewayReader: ValueReader {
     static func read(_ content: TOMLValue.Content) -> GatewayName? {
         if case .string(let text) = content { GatewayName(text) } else { nil }
     }
-    static func meant(by text: String) -> String? { IPAddress(text) == nil ? nil : "[\(text)]" }
+    static func meant(by text: String) -> String? { RuleAddress(text) == nil ? nil : "[\(text)]" }
 }
 
 /// An address, or what the kernel takes for the name of an interface: `dev_valid_name` there.
@@ -115,7 +115,7 @@ enum SourceReader: ValueReader {
 
     static func read(_ content: TOMLValue.Content) -> String? {
         guard case .string(let text) = content else { return nil }
-        if let address = IPAddress(text) { return address.description }
+        if let address = RuleAddress(text) { return address.description }
         let isName = text.allSatisfy { $0 != "/" && $0 != ":" && !$0.isWhitespace }
         return isName && (1...longestName).contains(text.utf8.count) && text != "." && text != ".." ? text : nil
     }

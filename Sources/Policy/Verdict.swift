@@ -18,7 +18,7 @@ public struct Verdict: Equatable, Sendable {
     public var pin: String?
     public var attempts = AttemptLimits()
     /// Where the destination can be reached too.
-    public var addresses: [IPAddress] = []
+    public var addresses: [RuleAddress] = []
     public var reverseLookup = ReverseLookup.confirmed
     /// Whether names may lead to private and link-local addresses. Without it they may only where the asked address is one.
     public var allowsPrivateAddresses = false
@@ -66,7 +66,7 @@ public struct GatewayName: Hashable, Sendable, CustomStringConvertible {
         let host: Substring
         let rest: Substring
         if text.first == "[" {
-            guard let end = text.firstIndex(of: "]"), IPAddress(String(text[..<end].dropFirst())) != nil else {
+            guard let end = text.firstIndex(of: "]"), RuleAddress(String(text[..<end].dropFirst())) != nil else {
                 return nil
             }
             host = text[..<end].dropFirst()
@@ -74,7 +74,7 @@ public struct GatewayName: Hashable, Sendable, CustomStringConvertible {
         } else {
             host = text.prefix { $0 != ":" }
             rest = text[host.endIndex...]
-            guard IPAddress(String(host)) != nil || HostNamePattern.isHostName(host) else { return nil }
+            guard RuleAddress(String(host)) != nil || HostNamePattern.isHostName(host) else { return nil }
         }
         self.host = String(host)
         if rest.isEmpty {

@@ -21,7 +21,8 @@ public final class Admission {
     /// they do not.
     private static func reserve(of descriptors: Int) -> Int { max(32, descriptors / 8) }
 
-    private let limits: Limits
+    /// Of these, `sessions` counts; what is here beyond it stays.
+    public var limits: Limits
     /// Sessions that there are descriptors for.
     private let descriptorRoom: Int
     private let budget: MemoryBudget

@@ -40,10 +40,9 @@ struct ForwardCommand: ParsableCommand {
         if let gateway {
             agent.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
-        agent.isPlain = links.plain
+        try links.apply(to: &agent)
         agent.pin = trust.pin
         agent.verbosity = says.verbosity
-        agent.limits = try links.limits()
         try paths.apply(to: &agent)
         guard let address = try target.resolve().first else { return }
         let listen = try listen.resolve()

@@ -91,7 +91,10 @@ struct GatewayCommand: ParsableCommand {
         options.isPlain = links.plain
         options.authorized = authorized
         options.sendsProxyHeader = sendProxy
-        options.limits = try links.limits()
+        let files = try links.files()
+        options.limits = try files.load().limits
+        options.files = files
+        options.suspend = links.suspend
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }
         try WorkerKeeper.run(
             openControl: { try ControlSocket(of: .gateway) },

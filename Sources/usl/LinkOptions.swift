@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Kernel
 import Policy
+import SessionHost
 
 /// Options about links, shared by the commands that make them.
 struct LinkOptions: ParsableArguments {
@@ -15,14 +16,22 @@ struct LinkOptions: ParsableArguments {
         transform: suspendArgument)
     var suspend: Duration?
 
-    @Option(help: ArgumentHelp("A configuration file, read behind the machine's and the user's.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "A configuration file; its limits count instead of the machine's and the user's, its rules before theirs.",
+            valueName: "file"))
     var policy: String?
 
-    /// What the configuration and the command line say together.
-    func limits() throws -> Limits {
-        var limits = try ConfigurationFiles.load(named: policy).limits
-        if let suspend { limits.suspend = suspend }
-        return limits
+    /// Where the configuration is.
+    func files() throws -> ConfigurationFiles { try ConfigurationFiles(environment: variable, named: policy) }
+
+    /// Puts what an agent is told of links, and of rules, into its options.
+    func apply(to options: inout AgentOptions) throws {
+        let files = try files()
+        options.configuration = try files.load()
+        options.files = files
+        options.isPlain = plain
+        options.suspend = suspend
     }
 
     private static func suspendArgument(_ text: String) throws -> Duration {

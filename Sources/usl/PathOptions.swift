@@ -9,9 +9,9 @@ import Transport
 struct PathOptions: ParsableArguments {
     @Option(
         name: .customLong("links"),
-        help: ArgumentHelp("What several links are for.", valueName: "failover|mirror|stripe"),
+        help: ArgumentHelp("What several links are for; failover by default.", valueName: "failover|mirror|stripe"),
         transform: LinkMode.argument)
-    var mode = LinkMode.failover
+    var mode: LinkMode?
 
     @Option(
         name: .customLong("source"),
@@ -21,8 +21,8 @@ struct PathOptions: ParsableArguments {
         transform: LinkSource.argument)
     var sources: [LinkSource] = []
 
-    @Option(help: ArgumentHelp("What carries links.", valueName: "tcp|mptcp"))
-    var transport = LinkTransport.tcp
+    @Option(help: ArgumentHelp("What carries links; tcp by default.", valueName: "tcp|mptcp"))
+    var transport: LinkTransport?
 
     func validate() throws {
         guard sources.count <= LinkPaths.maximumSources else {
@@ -37,7 +37,7 @@ struct PathOptions: ParsableArguments {
     func apply(to options: inout AgentOptions) throws {
         options.mode = mode
         options.transport = transport
-        if transport == .mptcp, !transport.isAvailable {
+        if transport == .mptcp, !LinkTransport.mptcp.isAvailable {
             options.transport = .tcp
             if options.verbosity == .verbose {
                 Diagnostics.report("this kernel has no multipath TCP, or net.mptcp.enabled is 0; links are TCP")

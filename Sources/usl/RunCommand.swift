@@ -33,8 +33,11 @@ struct RunCommand: ParsableCommand {
         transform: HostPort.gatewayArgument)
     var gateway: HostPort?
 
-    @Option(help: ArgumentHelp("What connections get.", valueName: "session|direct"))
-    var treatment = Treatment.session
+    @Option(
+        help: ArgumentHelp(
+            "What connections get; without it, rules decide, and without a rule it is a session where a gateway is found.",
+            valueName: "session|shim|shim-sources|direct|refuse"))
+    var treatment: Treatment?
 
     @OptionGroup var links: LinkOptions
 
@@ -65,10 +68,9 @@ struct RunCommand: ParsableCommand {
             options.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
         options.treatment = treatment
-        options.isPlain = links.plain
+        try links.apply(to: &options)
         options.pin = trust.pin
         options.verbosity = says.verbosity
-        options.limits = try links.limits()
         try paths.apply(to: &options)
         return options
     }

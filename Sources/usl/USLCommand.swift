@@ -25,7 +25,7 @@ struct USLCommand: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, GatewayCommand.self, AgentCommand.self, ForwardCommand.self, StatusCommand.self,
-            DropCommand.self, IdentityCommand.self, TrustCommand.self,
+            DropCommand.self, IdentityCommand.self, TrustCommand.self, PolicyCommand.self,
             DoctorCommand.self,
             DemoCommand.self, DemoPeerCommand.self,
         ])

@@ -110,7 +110,7 @@ struct ConnectRequestTests {
 }
 
 /// An agent on this thread, without a keeper that reads.
-private final class AgentUnderTest {
+final class AgentUnderTest {
     let loop: EventLoop
     let agent: Agent
     private let keeper: Descriptor

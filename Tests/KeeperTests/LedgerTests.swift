@@ -78,7 +78,7 @@ struct LedgerTests {
         asked.details = .application(
             .init(
                 source: SocketAddress(host: .v4(0x7f00_0001), port: 40_000), cookie: 1 << 40, isMapped: true,
-                program: "a-name-that-is-too-long"))
+                program: "a-name-that-is-too-long", rule: 0xffff_fffe))
         slot.open(asked)
         slot.set(instance: 77)
         let snapshot = try unwrap(slot.snapshot())
@@ -86,6 +86,7 @@ struct LedgerTests {
             Issue.record("no application")
             return
         }
+        #expect(application.rule == 0xffff_fffe)
         #expect(application.program == "a-name-that-is-t" && application.cookie == 1 << 40 && application.isMapped)
         #expect(application.source == SocketAddress(host: .v4(0x7f00_0001), port: 40_000) && snapshot.instance == 77)
     }

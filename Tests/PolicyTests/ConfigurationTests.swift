@@ -129,7 +129,8 @@ struct ConfigurationTests {
         #expect(configuration.limits == Configuration().limits)
         #expect(configuration.rules.map(\.verdict.treatment) == [.session, .shim, .shim, .refuse])
         let document = try TOMLParser.parse(Array(uncommented.utf8))
-        guard case .table(let limits)? = document["limits"]?.content, case .array(let rules)? = document["rule"]?.content
+        guard case .table(let limits)? = document["limits"]?.content,
+            case .array(let rules)? = document["rule"]?.content
         else { return #expect(Bool(false), "no [limits] or no [[rule]]") }
         #expect(
             limits.entries.map(\.key.name) == [
@@ -142,7 +143,8 @@ struct ConfigurationTests {
             })
         #expect(
             keys == [
-                "program", "user", "protocol", "destination", "port", "local", "treatment", "gateway", "detection", "pin",
+                "program", "user", "protocol", "destination", "port", "local", "treatment", "gateway", "detection",
+                "pin",
                 "links", "sources", "transport", "suspend", "attempts", "addresses", "reverse-lookup",
                 "private-addresses",
             ])

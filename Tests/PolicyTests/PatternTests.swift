@@ -41,8 +41,8 @@ struct PatternTests {
             ("1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"),
         ])
     func addresses(text: String, canonical: String) throws {
-        #expect(IPAddress(text)?.description == canonical)
-        #expect(IPAddress(canonical) == IPAddress(text))
+        #expect(RuleAddress(text)?.description == canonical)
+        #expect(RuleAddress(canonical) == RuleAddress(text))
     }
 
     @Test(
@@ -53,16 +53,17 @@ struct PatternTests {
             "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "g::", "::1%lo", "1.2.3.4::", "::1.2.3", "1:",
             ":1", "localhost",
         ])
-    func noAddresses(text: String) { #expect(IPAddress(text) == nil) }
+    func noAddresses(text: String) { #expect(RuleAddress(text) == nil) }
 
     @Test("addresses from bytes")
     func bytes() {
-        #expect(IPAddress(bytes: [192, 0, 2, 1]) == IPAddress("192.0.2.1"))
+        #expect(RuleAddress(bytes: [192, 0, 2, 1]) == RuleAddress("192.0.2.1"))
         #expect(
-            IPAddress(bytes: [0x20, 1, 0xd, 0xb8] + Array(repeating: 0, count: 11) + [1]) == IPAddress("2001:db8::1"))
+            RuleAddress(bytes: [0x20, 1, 0xd, 0xb8] + Array(repeating: 0, count: 11) + [1])
+                == RuleAddress("2001:db8::1"))
         #expect(
-            IPAddress(bytes: Array(repeating: 0, count: 10) + [0xff, 0xff, 10, 0, 0, 1]) == IPAddress("10.0.0.1"))
-        #expect(IPAddress(bytes: [1, 2, 3]) == nil)
+            RuleAddress(bytes: Array(repeating: 0, count: 10) + [0xff, 0xff, 10, 0, 0, 1]) == RuleAddress("10.0.0.1"))
+        #expect(RuleAddress(bytes: [1, 2, 3]) == nil)
     }
 
     @Test(
@@ -76,7 +77,7 @@ struct PatternTests {
         ])
     func networks(text: String, address: String, contains: Bool) throws {
         let network = try #require(NetworkReader.read(.string(text)))
-        #expect(network.contains(try #require(IPAddress(address))) == contains)
+        #expect(network.contains(try #require(RuleAddress(address))) == contains)
     }
 
     @Test("names of hosts")

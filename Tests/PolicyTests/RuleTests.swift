@@ -16,14 +16,14 @@ struct RuleTests {
     }
 
     private func facts(
-        _ program: String = "/usr/bin/psql", user: UInt32 = 1000, named userName: String? = nil,
-        _ connectionProtocol: ConnectionFacts.ConnectionProtocol = .tcp, to destination: String = "10.1.2.3",
-        _ port: UInt16 = 5432, names: [String] = [], from local: String? = nil
+        _ program: String = "/usr/bin/psql", over connectionProtocol: ConnectionFacts.ConnectionProtocol = .tcp,
+        user: UInt32 = 1000, named userName: String? = nil, to destination: String = "10.1.2.3",
+        port: UInt16 = 5432, names: [String] = [], from local: String? = nil
     ) throws -> ConnectionFacts {
         ConnectionFacts(
             program: program, userID: user, userName: userName, connectionProtocol,
-            destination: try #require(IPAddress(destination)), port: port, names: names,
-            local: local.flatMap { IPAddress($0) })
+            destination: try #require(RuleAddress(destination)), port: port, names: names,
+            local: local.flatMap { RuleAddress($0) })
     }
 
     private func matches(_ condition: String, _ facts: ConnectionFacts) throws -> Bool {
@@ -85,11 +85,11 @@ struct RuleTests {
 
     @Test("a rule is about TCP unless it says otherwise, and there are no sessions of datagrams")
     func protocols() throws {
-        #expect(try !matches("port = 5432", facts(.udp)) && matches("protocol = \"udp\"", facts(.udp)))
+        #expect(try !matches("port = 5432", facts(over: .udp)) && matches("protocol = \"udp\"", facts(over: .udp)))
         #expect(try !matches("protocol = \"udp\"", facts()) && matches("protocol = [\"tcp\", \"udp\"]", facts()))
         let both = try configuration(("f", "[[rule]]\nprotocol = [\"tcp\", \"udp\"]"))
-        #expect(try both.decide(facts()).treatment == .session && both.decide(facts(.udp)).treatment == .shim)
-        #expect(try configuration(("f", "[[rule]]\nprotocol = \"udp\"")).decide(facts(.udp)).treatment == .shim)
+        #expect(try both.decide(facts()).treatment == .session && both.decide(facts(over: .udp)).treatment == .shim)
+        #expect(try configuration(("f", "[[rule]]\nprotocol = \"udp\"")).decide(facts(over: .udp)).treatment == .shim)
         #expect(
             mistakes("protocol = \"udp\"\ntreatment = \"session\"") == [
                 "3: 'rule.treatment' cannot be \"session\" for protocol \"udp\"; did you mean \"shim\"?"
@@ -100,8 +100,10 @@ struct RuleTests {
     func noRule() throws {
         let none = Configuration()
         #expect(try none.decide(facts()) == Verdict(.session))
-        #expect(try none.decide(facts(.udp, 53)).treatment == .shim && none.decide(facts(.udp, 123)).treatment == .shim)
-        #expect(try none.decide(facts(.udp, 443)).treatment == .direct)
+        #expect(
+            try none.decide(facts(over: .udp, port: 53)).treatment == .shim
+                && none.decide(facts(over: .udp, port: 123)).treatment == .shim)
+        #expect(try none.decide(facts(over: .udp, port: 443)).treatment == .direct)
         #expect(none.datagramPorts == [53...53, 123...123])
         let some = try configuration(
             (
@@ -122,9 +124,9 @@ struct RuleTests {
         expected.gateway = GatewayName("gw")
         #expect(try both.decide(facts()) == expected)
         #expect(try both.decide(facts("curl")).origin == RuleOrigin(file: "system", line: 1))
-        #expect(try both.decide(facts("curl", 80)).treatment == .refuse)
+        #expect(try both.decide(facts("curl", port: 80)).treatment == .refuse)
         #expect(
-            try both.refusals(facts("curl", 80)).map { "\($0.origin) \($0.key) \($0.wanted)" } == [
+            try both.refusals(facts("curl", port: 80)).map { "\($0.origin) \($0.key) \($0.wanted)" } == [
                 "user:4 program psql", "user:7 port 22", "system:1 port 5432",
             ])
     }
@@ -163,7 +165,7 @@ struct RuleTests {
         expected.attempts.delay = .milliseconds(100)
         expected.attempts.budget = .seconds(5)
         expected.attempts.atOnce = 3
-        expected.addresses = ["192.0.2.7", "2001:db8::7"].compactMap { IPAddress($0) }
+        expected.addresses = ["192.0.2.7", "2001:db8::7"].compactMap { RuleAddress($0) }
         expected.reverseLookup = .off
         expected.allowsPrivateAddresses = true
         expected.detection = .probe
@@ -192,7 +194,7 @@ struct RuleTests {
             ))
         #expect(try rules.decisiveNames(facts()) == ["db1", "db2.example.com"])
         #expect(try rules.decisiveNames(facts(to: "192.0.2.1")) == [])
-        #expect(try rules.decisiveNames(facts(.udp)) == [])
+        #expect(try rules.decisiveNames(facts(over: .udp)) == [])
     }
 
     @Test(

@@ -1,5 +1,5 @@
 /// An IPv4 or IPv6 address, without the interface that a link-local one belongs to.
-public enum IPAddress: Hashable, Sendable {
+public enum RuleAddress: Hashable, Sendable {
     /// The first byte is the most significant.
     case v4(UInt32)
     /// Two halves, likewise.
@@ -33,7 +33,7 @@ public enum IPAddress: Hashable, Sendable {
         }
     }
 
-    private var unmapped: IPAddress {
+    private var unmapped: RuleAddress {
         guard case .v6(0, let low) = self, low >> 32 == 0xffff else { return self }
         return .v4(UInt32(truncatingIfNeeded: low))
     }
@@ -55,7 +55,7 @@ public enum IPAddress: Hashable, Sendable {
     }
 }
 
-extension IPAddress: CustomStringConvertible {
+extension RuleAddress: CustomStringConvertible {
     /// As RFC 5952 wants it.
     public var description: String {
         switch self {
@@ -68,17 +68,17 @@ extension IPAddress: CustomStringConvertible {
 
 /// Addresses that begin with the same bits: `10.0.0.0/8`.
 public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
-    let base: IPAddress
+    let base: RuleAddress
     let prefix: Int
 
     /// The one address.
-    init(exactly address: IPAddress) {
+    init(exactly address: RuleAddress) {
         base = address
         prefix = address.width
     }
 
     /// The network that an address is in; nil if the prefix is longer than the address.
-    init?(around address: IPAddress, prefix: Int) {
+    init?(around address: RuleAddress, prefix: Int) {
         guard (0...address.width).contains(prefix) else { return nil }
         self.prefix = prefix
         switch address {
@@ -90,7 +90,7 @@ public struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    public func contains(_ address: IPAddress) -> Bool { IPNetwork(around: address, prefix: prefix) == self }
+    public func contains(_ address: RuleAddress) -> Bool { IPNetwork(around: address, prefix: prefix) == self }
 
     public var description: String { prefix == base.width ? "\(base)" : "\(base)/\(prefix)" }
 }

@@ -1,0 +1,69 @@
+import Kernel
+import Policy
+import SystemPackage
+
+extension Agent {
+    /// How a destination is reached.
+    enum Route {
+        case direct
+        /// Not at all: this is what the application is told.
+        case refused(Errno)
+        /// By the application itself, and where its own attempt fails, on another path.
+        case shim(Verdict)
+        case session(GatewayRoute)
+    }
+
+    /// Decides how to reach a destination; calls `decided` at once if that is known, else when it is.
+    func route(to destination: SocketAddress, for applicant: Applicant, decided: @escaping (Route) -> Void) {
+        rules.verdict(on: destination, applicant) { [self] verdict in
+            if let origin = verdict.origin {
+                notices.explain("\(applicant.name) to \(destination): \(verdict.treatment.rawValue), by \(origin)")
+            }
+            switch verdict.treatment {
+            case .direct: decided(.direct)
+            case .refuse: decided(.refused(.connectionRefused))
+            case .shim, .shimSources: decided(.shim(verdict))
+            case .session: session(to: destination, verdict, decided)
+            }
+        }
+    }
+
+    private func session(to destination: SocketAddress, _ verdict: Verdict, _ decided: @escaping (Route) -> Void) {
+        if let gateway = options.gateway {
+            return decided(.session(rules.route(to: gateway.addresses, named: gateway.name, verdict)))
+        }
+        guard let gateway = verdict.gateway else { return detect(destination, verdict, decided) }
+        rules.addresses(of: gateway) { [self] addresses in
+            let route = addresses.isEmpty ? nil : rules.route(to: addresses, named: gateway.hostPort, verdict)
+            // Who has named a gateway does not want to go without.
+            guard let route else {
+                notices.warn("the gateway \(gateway) has no address that is known (\(origin(of: verdict))); refused")
+                return decided(.refused(.noRouteToHost))
+            }
+            guard route.sources.contains(where: { source in addresses.contains(where: source.suits) }) else {
+                let sources = route.sources.map(\.description).joined(separator: ", ")
+                notices.warn(
+                    "links from \(sources) cannot lead to the gateway \(gateway): one is IPv4, the other IPv6 "
+                        + "(\(origin(of: verdict))); refused")
+                return decided(.refused(.noRouteToHost))
+            }
+            decided(.session(route))
+        }
+    }
+
+    private func detect(_ destination: SocketAddress, _ verdict: Verdict, _ decided: @escaping (Route) -> Void) {
+        if verdict.detection == .off { return decided(.shim(verdict)) }
+        let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
+        detection.look(at: place) { [self] gateways in
+            if !gateways.isEmpty { return decided(.session(rules.route(to: gateways, named: nil, verdict))) }
+            guard let pin = verdict.pin, !options.isPlain else { return decided(.shim(verdict)) }
+            // Whoever can keep its answers away must not be able to talk a program out of its protection.
+            notices.warn(
+                "no gateway answers at \(place), and \(origin(of: verdict)) says that its key is \(pin); nothing is "
+                    + "connected without it")
+            decided(.session(rules.route(to: [place], named: nil, verdict)))
+        }
+    }
+
+    private func origin(of verdict: Verdict) -> String { verdict.origin?.description ?? "no rule" }
+}
