@@ -64,28 +64,29 @@ public struct Glob: Hashable, Sendable, CustomStringConvertible {
 
     /// Takes time in proportion to the text and the pattern, whatever they are.
     func matches(_ text: String) -> Bool {
-        // Which tokens may come next.
-        var reached = Set([0])
+        // Whether a token may come next; the place behind the last one stands for the end.
+        var reached = Array(repeating: false, count: tokens.count + 1)
+        reached[0] = true
         passStars(&reached)
         for scalar in text.unicodeScalars {
-            var next: Set<Int> = []
-            for index in reached where index < tokens.count && takes(tokens[index], scalar) {
+            var next = Array(repeating: false, count: tokens.count + 1)
+            for index in tokens.indices where reached[index] && takes(tokens[index], scalar) {
                 switch tokens[index] {
-                case .star, .doubleStar: next.insert(index)
-                case .character, .any, .oneOf: next.insert(index + 1)
+                case .star, .doubleStar: next[index] = true
+                case .character, .any, .oneOf: next[index + 1] = true
                 }
             }
             passStars(&next)
             reached = next
         }
-        return reached.contains(tokens.count)
+        return reached[tokens.count]
     }
 
     /// A star may stand for nothing.
-    private func passStars(_ reached: inout Set<Int>) {
-        for index in tokens.indices where reached.contains(index) {
+    private func passStars(_ reached: inout [Bool]) {
+        for index in tokens.indices where reached[index] {
             switch tokens[index] {
-            case .star, .doubleStar: reached.insert(index + 1)
+            case .star, .doubleStar: reached[index + 1] = true
             case .character, .any, .oneOf: break
             }
         }

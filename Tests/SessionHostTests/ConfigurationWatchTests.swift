@@ -1,11 +1,11 @@
 import CLinux
-import Engine
 import Kernel
 import Policy
 import SessionProtocol
 import SystemPackage
 import Testing
 
+@testable import Engine
 @testable import SessionHost
 
 @Suite("Watching the configuration")
@@ -26,7 +26,6 @@ struct ConfigurationWatchTests {
                 environment: { [directory] in $0 == "XDG_CONFIG_HOME" ? directory : nil }, named: named?(directory))
             watch = ConfigurationWatch(files, on: loop) { [unowned self] in
                 told.append($0)
-                loop.stop()
             }
         }
 
@@ -34,32 +33,24 @@ struct ConfigurationWatchTests {
 
         var current: Configuration? { watch?.current }
 
-        func shell(_ script: String) throws {
+        func shell(_ script: String) throws { try Self.shell(script, in: directory) }
+
+        static func shell(_ script: String, in directory: String) throws {
             #expect(try ChildProcess.spawn(["sh", "-ec", script, directory]).wait() == .success)
         }
 
         /// What is told next.
         func next() throws -> Result<Configuration, any Error> {
-            let deadline = Deadline(loop)
-            let timer = loop.schedule(deadline, at: loop.now + .seconds(10))
-            while told.isEmpty, !deadline.hasPassed { loop.run() }
-            loop.cancel(timer)
+            let deadline = ContinuousClock.now + .seconds(10)
+            while told.isEmpty, ContinuousClock.now < deadline {
+                loop.mailbox.post { _ in }
+                loop.turn()
+                usleep(200)
+            }
             return try #require(told.isEmpty ? nil : told.removeFirst())
         }
 
         func sessions() throws -> Int { try next().get().limits.sessions }
-    }
-
-    private final class Deadline: TimerHandler {
-        private let loop: EventLoop
-        private(set) var hasPassed = false
-
-        init(_ loop: EventLoop) { self.loop = loop }
-
-        func timerExpired(_ token: TimerToken, on loop: EventLoop) {
-            hasPassed = true
-            loop.stop()
-        }
     }
 
     private static func text(_ sessions: Int) -> String { "[limits]\\nsessions = \(sessions)\\n" }
@@ -101,7 +92,7 @@ struct ConfigurationWatchTests {
         let watched = try Watched { directory in
             mkdir(directory + "/usl", 0o700)
             mkdir(directory + "/elsewhere", 0o700)
-            #expect(symlink(directory + "/elsewhere/file", directory + "/usl/usl.toml") == 0)
+            try check(symlink(directory + "/elsewhere/file", directory + "/usl/usl.toml"))
         }
         try watched.shell("printf '\(Self.text(6))' > $0/elsewhere/file")
         watched.watch?.reload()
@@ -116,11 +107,7 @@ struct ConfigurationWatchTests {
             try ConfigurationFiles(environment: { _ in nil }, named: "/nonexistent/usl.toml").load()
         }
         let watched = try Watched(
-            { directory in
-                #expect(
-                    try ChildProcess.spawn(["sh", "-c", "printf '\(Self.text(8))' > $0/x", directory]).wait()
-                        == .success)
-            }, named: { $0 + "/x" })
+            { try Watched.shell("printf '\(Self.text(8))' > $0/x", in: $0) }, named: { $0 + "/x" })
         watched.watch?.reload()
         #expect(try watched.sessions() == 8)
         try watched.shell("rm $0/x")
