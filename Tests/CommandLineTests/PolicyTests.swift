@@ -93,6 +93,8 @@ struct PolicyTests {
                 installation.directory + "/state",
             ], environment: ["XDG_CONFIG_HOME": installation.directory + "/config"])
         eventually { installation.keepers("gateway").count == 1 }
+        // It answers once it watches.
+        #expect(try installation.run([installation.usl, "status", "--json"]).output.contains("\"limit\":4096"))
         try write("[limits]\nopening = 5\n")
         #expect(try gateway.errors.readLine() == "usl: read the configuration again\n")
         try write("[limits]\nopenin = 6\n")
