@@ -35,6 +35,12 @@ extension Agent {
         let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
         let held = waiting(at: stored.held.take(), snapshot.identity.leg)
         begin(stored, connection, route.paths, protection)
+        if options.gateway == nil, let name = route.name {
+            // The ledger has the first address alone, and the resolver takes its time.
+            rules.addresses(of: name) { addresses in
+                connection.session.withDriver { driver, _ in driver.learn(addresses) }
+            }
+        }
         if let (key, leg) = stray {
             held?.end()
             connection.found(leg, key)

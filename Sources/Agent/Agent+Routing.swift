@@ -32,9 +32,9 @@ extension Agent {
         if let gateway = options.gateway {
             return decided(.session(rules.route(to: gateway.addresses, named: gateway.name, verdict)))
         }
-        guard let gateway = verdict.gateway else { return detect(destination, verdict, decided) }
+        guard let gateway = verdict.gateway?.hostPort else { return detect(destination, verdict, decided) }
         rules.addresses(of: gateway) { [self] addresses in
-            let route = addresses.isEmpty ? nil : rules.route(to: addresses, named: gateway.hostPort, verdict)
+            let route = addresses.isEmpty ? nil : rules.route(to: addresses, named: gateway, verdict)
             // Who has named a gateway does not want to go without.
             guard let route else {
                 notices.warn("the gateway \(gateway) has no address that is known (\(origin(of: verdict))); refused")

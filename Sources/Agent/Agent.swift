@@ -214,7 +214,8 @@ final class Agent {
         switch outcome {
         case .success(let configuration):
             use(configuration)
-            notices.explain("read the configuration again; it has \(configuration.rules.count) rules")
+            let count = configuration.rules.count
+            notices.explain("read the configuration again; it has \(count) \(count == 1 ? "rule" : "rules")")
         case .failure(let error):
             guard options.verbosity > .quiet else { return }
             for line in "\(error)".split(separator: "\n") { Diagnostics.report(String(line)) }

@@ -17,7 +17,7 @@ final class RuleBook {
     private var users = UserNames()
     private(set) var configuration: Configuration
     /// Where named gateways were when somebody last knew: what is running must not wait for a resolver that is cut off itself.
-    private var gateways: [GatewayName: [SocketAddress]] = [:]
+    private var gateways: [HostPort: [SocketAddress]] = [:]
     private lazy var hasMultipath = LinkTransport.mptcp.isAvailable
 
     init(_ options: AgentOptions, _ alternates: AlternateAddresses, _ resolver: Resolver) {
@@ -72,23 +72,26 @@ final class RuleBook {
     // MARK: - Gateways
 
     /// Finds the addresses of a named gateway; none if nobody knows them, or has ever known.
-    func addresses(of gateway: GatewayName, found: @escaping ([SocketAddress]) -> Void) {
-        let place = gateway.hostPort
-        if let numeric = SocketAddress.Host(numeric: place.host) {
-            return found([SocketAddress(host: numeric, port: place.port)])
+    func addresses(of gateway: HostPort, found: @escaping ([SocketAddress]) -> Void) {
+        if let numeric = SocketAddress.Host(numeric: gateway.host) {
+            return found([SocketAddress(host: numeric, port: gateway.port)])
         }
-        resolver.forward(place.host) { [self] hosts in
-            if !hosts.isEmpty { gateways[gateway] = hosts.map { SocketAddress(host: $0, port: place.port) } }
+        resolver.forward(gateway.host) { [self] hosts in
+            if !hosts.isEmpty { gateways[gateway] = hosts.map { SocketAddress(host: $0, port: gateway.port) } }
             found(gateways[gateway] ?? [])
         }
     }
 
     /// The way to a gateway.
     ///
-    /// - Parameter name: nil if it was found at the destination.
+    /// - Parameters:
+    ///   - addresses: never empty. Those come first that are of the family of a source.
+    ///   - name: nil if it was found at the destination.
     func route(to addresses: [SocketAddress], named name: HostPort?, _ verdict: Verdict) -> GatewayRoute {
-        GatewayRoute(
-            name: name, addresses: addresses, sources: sources(verdict),
+        let sources = sources(verdict)
+        let suitable = addresses.filter { address in sources.contains { $0.suits(address) } }
+        return GatewayRoute(
+            name: name, addresses: suitable + addresses.filter { !suitable.contains($0) }, sources: sources,
             mode: options.mode ?? verdict.links.map { LinkMode($0) } ?? .failover, transport: transport(verdict),
             pin: options.pin ?? verdict.pin.flatMap { Fingerprint($0) },
             suspendLimit: Interval(options.suspend ?? verdict.suspend ?? configuration.limits.suspend),
@@ -116,7 +119,7 @@ final class RuleBook {
         let rule = rules.first { $0.mark == mark }
         if rule == nil, Verdict.namesGateway(mark: mark) { return nil }
         let verdict = rule ?? Verdict(.session)
-        let known = options.gateway?.addresses ?? verdict.gateway.flatMap { gateways[$0] } ?? []
+        let known = options.gateway?.addresses ?? verdict.gateway.flatMap { gateways[$0.hostPort] } ?? []
         return route(
             to: [identity.peer] + known.filter { $0 != identity.peer },
             named: options.gateway?.name ?? verdict.gateway?.hostPort, verdict)

@@ -44,6 +44,14 @@ extension SessionDriver {
         settle()
     }
 
+    /// Further addresses of the opener's gateway are known now: links will try them too.
+    public func learn(_ gateways: [SocketAddress]) {
+        guard let known = paths?.gateways else { return }
+        // Links on loopback are plain, and none that leaves the host may take after them.
+        let isLocal = known.allSatisfy(\.isLoopback)
+        paths?.gateways += gateways.filter { !known.contains($0) && (!isLocal || $0.isLoopback) }
+    }
+
     /// Another link to this host has failed: asks whether this session's still work.
     public func checkLinks(to host: SocketAddress.Host) {
         guard links.contains(where: { $0.remote.host == host }) else { return }

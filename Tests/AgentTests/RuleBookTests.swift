@@ -99,7 +99,7 @@ struct RuleBookTests {
         let book = try ruleBook("", names: ["gw": "192.0.2.7"])
         func addresses(_ text: String) throws -> [SocketAddress] {
             var found: [SocketAddress]?
-            book.addresses(of: try #require(GatewayName(text))) { found = $0 }
+            book.addresses(of: try #require(GatewayName(text)).hostPort) { found = $0 }
             try turn(loop) { found != nil }
             return try #require(found)
         }
