@@ -129,7 +129,9 @@ let package = Package(
         .testTarget(name: "InterceptionTests", dependencies: ["Interception"]),
         .testTarget(name: "SessionHostTests", dependencies: ["SessionHost"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent"]),
-        .testTarget(name: "GatewayTests", dependencies: ["Gateway"]),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: ["Gateway", .product(name: "InMemoryLogging", package: "swift-log")]),
         .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab", "LabCommand"]),
         .testTarget(name: "CommandLineTests", dependencies: ["usl", "Kernel"]),
         // Real programs under real attacks; runs what `make build` made.
