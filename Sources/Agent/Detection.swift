@@ -50,7 +50,7 @@ final class Detection {
             warn(
                 """
                 the gateway at \(place) is known by its key, and does not answer as one; nothing is connected without it. If \
-                there is none any more: usl trust remove \(place)
+                there is none any more, or that is another host's address in this network: usl trust remove \(place)
                 """)
             return [place]
         }

@@ -30,7 +30,11 @@ extension SessionDriver {
         let (remote, unread) = (accepted.remote, accepted.unread)
         let connection = LinkConnection(
             tag: nextTag(), number: number, accepted.intoLink(), to: remote, stage: .open)
-        if !connection.link.isSecured { connection.stage = .securingEarly }
+        if connection.link.isSecured {
+            notePeerKey(of: connection)
+        } else {
+            connection.stage = .securingEarly
+        }
         do {
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
         } catch {

@@ -102,6 +102,7 @@ extension SessionDriver {
             connection.isReadable = true
             connection.isWritable = true
         }
+        notePeerKey(of: connection)
         switch connection.stage {
         case .securingEarly:
             if !connection.early.isEmpty, !connection.link.earlyDataIsAccepted {
@@ -113,6 +114,11 @@ extension SessionDriver {
             connection.stage = .open
             connected(connection)
         }
+    }
+
+    /// Behind the handshake, which proves it.
+    func notePeerKey(of connection: LinkConnection) {
+        if let fingerprint = connection.link.peerFingerprint { peerKey = fingerprint }
     }
 
     /// Tells the session of a link, whose first frame it then has.

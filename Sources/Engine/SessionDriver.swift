@@ -47,6 +47,8 @@ public final class SessionDriver {
     var links: [LinkConnection] = []
     /// The other end of the last link.
     var lastPeer: SocketAddress?
+    /// Proven by the last link that has shown one.
+    var peerKey: Fingerprint?
     private var lastTag = SessionDriver.legTag
 
     private var timer: (token: TimerToken, at: Instant)?

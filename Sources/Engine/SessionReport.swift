@@ -12,6 +12,8 @@ public struct SessionReport: Sendable {
         public let source: String?
         public let transport: LinkTransport
         public let security: LinkSecurity
+        /// Whether a ticket has spared its handshake the certificates; nil where that is not over, and on plain links.
+        public let isResumed: Bool?
         /// `connecting`, `joining`, `joined`, `current` or `leaving`.
         public let state: String
         public let roundTrip: Interval?
@@ -28,6 +30,8 @@ public struct SessionReport: Sendable {
     public let role: Role
     public let destination: SocketAddress
     public let peer: SocketAddress?
+    /// What the peer has proven to hold, with its last link that was TLS.
+    public let peerKey: Fingerprint?
     public let state: SessionState
     public let reason: String?
     /// Seconds since 1970.
@@ -71,13 +75,13 @@ extension SessionDriver {
         let reports = links.map { link in
             SessionReport.LinkReport(
                 local: link.local, remote: link.remote, source: source(of: link), transport: link.transport,
-                security: link.link.security, state: session.linkState(link.number),
+                security: link.link.security, isResumed: link.link.isResumed, state: session.linkState(link.number),
                 roundTrip: session.roundTrip(of: link.number))
         }
         return SessionReport(
             id: session.id, role: session.role, destination: destination,
             peer: links.first { session.isCurrent($0.number) }?.remote ?? links.first?.remote ?? lastPeer,
-            state: session.state, reason: session.reason, since: stateSince, expires: expires,
+            peerKey: peerKey, state: session.state, reason: session.reason, since: stateSince, expires: expires,
             suspendLimit: session.configuration.suspendLimit, sent: session.taken,
             received: session.deliveredBytes, undelivered: session.undelivered, replayBytes: outbound.count,
             replayLimit: outbound.maximum, links: reports, reconnects: session.reconnects)

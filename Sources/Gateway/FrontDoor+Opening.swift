@@ -18,7 +18,9 @@ extension FrontDoor {
             guard session.keyShare == open.keyShare else { return refuse(greeting, .identifierInUse) }
             answer(greeting, open.session, frame, session)
         case .over(let epitaph): greeting.dismiss(saying: epitaph.encoded)
-        case nil: openTarget(PendingSession(open, frame: frame, first: greeting))
+        case nil:
+            let client = greeting.peerKey.flatMap(links.clientName)
+            openTarget(PendingSession(open, frame: frame, first: greeting, client: client))
         }
     }
 
@@ -29,7 +31,7 @@ extension FrontDoor {
     private func openTarget(_ pending: PendingSession) {
         let asked = pending.open.destination.socketAddress
         guard let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) else {
-            turnAway(pending.remote, .notAllowed, "\(asked) refused: no --allow has it")
+            turnAway(pending.remote, .notAllowed, pending.line("\(asked) refused: no --allow has it"))
             if let first = pending.first { refuse(first, .notAllowed, options.allow.refusal(of: asked)) }
             return
         }
@@ -42,7 +44,7 @@ extension FrontDoor {
             guard let shortage else { return connect(pending, target) }
             turnAway(
                 pending.remote, .exhausted,
-                "\(asked) refused: \(shortage.explanation), and no session is suspended")
+                pending.line("\(asked) refused: \(shortage.explanation), and no session is suspended"))
             forget(pending)
             for greeting in pending.all { refuse(greeting, .exhausted, "at the gateway, \(shortage.explanation)") }
         }
@@ -67,7 +69,7 @@ extension FrontDoor {
     private func fail(_ pending: PendingSession, _ error: Errno, _ target: SocketAddress) {
         admission.leave()
         forget(pending)
-        strangers.note("\(target): \(error)", of: pending.remote, loop.now)
+        strangers.note(pending.line("\(target): \(error)"), of: pending.remote, loop.now)
         for greeting in pending.all { refuse(greeting, RefusedMessage.Code(error), "\(target): \(error)") }
     }
 

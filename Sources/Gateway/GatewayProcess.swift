@@ -14,6 +14,7 @@ import Transport
 public final class GatewayProcess {
     private let loop: EventLoop
     private let logger: Logger
+    private let links: LinkAdmission
     private var door: FrontDoor?
     private var escrow: EscrowClient?
     private var pool: LoopPool
@@ -43,8 +44,8 @@ public final class GatewayProcess {
             let limits = ArenaLimits(capacity: options.limits.memory)
             let budget = MemoryBudget(limit: options.limits.memory)
             let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
-            let process = GatewayProcess(loop: loop, cores: cores, limits, logger)
-            try process.start(options, links, control, keeper, estate)
+            let process = GatewayProcess(loop: loop, cores: cores, limits, links, logger)
+            try process.start(options, control, keeper, estate)
             process.loop.run()
             return 0
         } catch {
@@ -53,15 +54,15 @@ public final class GatewayProcess {
         }
     }
 
-    private init(loop: EventLoop, cores: Int, _ limits: ArenaLimits, _ logger: Logger) {
+    private init(loop: EventLoop, cores: Int, _ limits: ArenaLimits, _ links: LinkAdmission, _ logger: Logger) {
         self.loop = loop
+        self.links = links
         self.logger = logger
         pool = LoopPool(main: loop, maximum: cores, arenaLimits: limits)
     }
 
     private func start(
-        _ options: GatewayOptions, _ links: LinkAdmission, _ control: consuming Descriptor,
-        _ keeper: consuming EscrowChannel,
+        _ options: GatewayOptions, _ control: consuming Descriptor, _ keeper: consuming EscrowChannel,
         _ estate: consuming Estate
     ) throws(Errno) {
         let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
@@ -79,9 +80,9 @@ public final class GatewayProcess {
         while let session = estate.nextSession() { door.restore(session) }
         estate.finish(escrow)
         pool.estateIsSettled()
-        status = try ControlServer(control, on: loop, pool: pool, escrow: escrow, connect: nil) {
-            door.strangers.report
-        }
+        status = try ControlServer(
+            control, on: loop, pool: pool, escrow: escrow, connect: nil,
+            gateway: .init(strangers: { door.strangers.report }, clientName: links.clientName))
         watchConfiguration(options, door)
         escrow.reportReady()
     }
@@ -126,7 +127,7 @@ public final class GatewayProcess {
     private func end() {
         pool.gather {
             $0.reports
-        } then: { [logger = logger] reports, loop in
+        } then: { [logger = logger, links = LoopBound(links, on: loop)] reports, loop in
             let undelivered = reports.reduce(0) { $0 + $1.session.undelivered }
             if reports.isEmpty {
                 logger.notice("ending; no session is cut")
@@ -135,9 +136,7 @@ public final class GatewayProcess {
                     "ending; cuts \(reports.count == 1 ? "1 session" : "\(reports.count) sessions"), \(undelivered) bytes under way"
                 )
                 for report in reports {
-                    let session = report.session
-                    logger.notice(
-                        "cut: \(session.id.hex) from \(session.peer?.description ?? "?") to \(session.destination)")
+                    logger.notice("cut: \(report.session.id.hex) \(report.session.way(links.on(loop)))")
                 }
             }
         }

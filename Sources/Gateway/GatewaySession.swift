@@ -46,10 +46,11 @@ final class GatewaySession: SessionOwner {
 
     private func notice(_ text: String, of driver: SessionDriver) {
         let report = driver.report
-        let peer = report.peer?.description ?? "?"
-        let subject = "session \(report.id.hex.prefix(8)) from \(peer) to \(report.destination)"
         let door = door
-        main.post { door.on($0).notices.say(text, of: subject) }
+        main.post {
+            let door = door.on($0)
+            door.notices.say(text, of: "session \(report.id.hex.prefix(8)) \(report.way(door.links))")
+        }
     }
 
     func legClosed(_ driver: SessionDriver) {
@@ -65,6 +66,14 @@ final class GatewaySession: SessionOwner {
     func linkFailed(_ driver: SessionDriver, _ failure: LinkFailure) {}
 
     func recoveryFactsChanged(_ driver: SessionDriver, _ change: RecoveryChange) { journal?.note(change, driver) }
+}
+
+extension SessionReport {
+    /// For the log: from where, and of whom where that is known, to where.
+    func way(_ links: LinkAdmission) -> String {
+        let name = peerKey.flatMap(links.clientName).map { " (\($0))" } ?? ""
+        return "from \(peer?.description ?? "?")\(name) to \(destination)"
+    }
 }
 
 extension Ending {

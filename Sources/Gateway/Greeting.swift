@@ -42,6 +42,8 @@ final class Greeting {
     private let loop: EventLoop
     private var registration: Registration?
     private var timer: TimerToken?
+    /// What the peer has proven to hold, once the handshake of TLS is over.
+    var peerKey: Fingerprint? { link?.isSecured == true ? link?.peerFingerprint : nil }
     private var hasGreeted = false
     private unowned let door: FrontDoor
     private let bounds: StrangerLimits

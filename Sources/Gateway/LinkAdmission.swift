@@ -49,6 +49,12 @@ final class LinkAdmission {
         return Link(tls: try TLSConnection(server: context, socket, accepting: authorized?.accepted ?? .any))
     }
 
+    /// What the file of --authorized calls the client with that key, as it was last read; nil if nothing.
+    func clientName(of fingerprint: Fingerprint) -> String? {
+        guard let name = authorized?.name(of: fingerprint), !name.isEmpty else { return nil }
+        return name
+    }
+
     /// A new key for tickets; those under the last one are good until the next time.
     func rotateTicketKey() {
         do throws(CryptoError) { try context?.rotateTicketKey() } catch {

@@ -59,17 +59,23 @@ final class PendingSession {
     let frame: [UInt8]
     /// Where the first OPEN came from.
     let remote: SocketAddress
+    /// What `--authorized` calls who asks for it.
+    private let client: String?
     /// The connection of the first OPEN: link 0, unless it dies meanwhile.
     var first: Greeting?
     /// Connections that have repeated the OPEN. They attach once it is answered.
     var others: [Greeting] = []
 
-    init(_ open: OpenMessage, frame: [UInt8], first: Greeting) {
+    init(_ open: OpenMessage, frame: [UInt8], first: Greeting, client: String?) {
         self.open = open
         self.frame = frame
         self.first = first
+        self.client = client
         remote = first.remote
     }
+
+    /// A line for the log, with the name of who asks.
+    func line(_ text: String) -> String { client.map { "\(text) (asked for by \($0))" } ?? text }
 
     var all: [Greeting] { others + (first.map { [$0] } ?? []) }
 }

@@ -5,6 +5,7 @@ import Keeper
 public import Kernel
 import SessionProtocol
 public import SystemPackage
+public import Transport
 
 /// Answers on the control socket: `usl status`, `usl drop`, and for an agent its applications. On the main loop.
 public final class ControlServer {
@@ -32,23 +33,34 @@ public final class ControlServer {
         }
     }
 
+    /// What a gateway says beside its sessions.
+    public struct GatewayHandlers {
+        let strangers: () -> StrangerReport
+        let clientName: (Fingerprint) -> String?
+
+        /// - Parameter clientName: what is known of who holds a key.
+        public init(strangers: @escaping () -> StrangerReport, clientName: @escaping (Fingerprint) -> String?) {
+            self.strangers = strangers
+            self.clientName = clientName
+        }
+    }
+
     private let listener: ControlListener
     private let loop: EventLoop
     private let pool: LoopPool
     private let agent: AgentHandlers?
     private let escrow: EscrowClient?
-    private let strangers: (() -> StrangerReport)?
+    private let gateway: GatewayHandlers?
     private var clients: [ObjectIdentifier: ControlClient] = [:]
     private var retryTimer: TimerToken?
     /// How soon to try again to accept when descriptors have run out.
     private static let acceptRetry = Interval.milliseconds(100)
 
-    /// - Parameter strangers: of a gateway, what the status says beside sessions.
     public init(
         _ control: consuming Descriptor, on loop: EventLoop, pool: LoopPool, escrow: EscrowClient? = nil,
-        connect agent: AgentHandlers?, strangers: (() -> StrangerReport)? = nil
+        connect agent: AgentHandlers?, gateway: GatewayHandlers? = nil
     ) throws(Errno) {
-        self.strangers = strangers
+        self.gateway = gateway
         self.escrow = escrow
         listener = ControlListener(adopting: control)
         self.loop = loop
@@ -88,7 +100,7 @@ public final class ControlServer {
         case .resolved(let byteCount):
             guard let connection = client.leave(), let agent else { return }
             if let name = try? connection.receiveResolved(byteCount: byteCount) { agent.resolved(name) }
-        case .status: answer(client, strangers?()) { $0.reports }
+        case .status: answer(client, gateway?.strangers()) { $0.reports }
         case .session(let name): answer(client) { table in table.detail(of: SessionID(name)).map { [$0] } ?? [] }
         case .drop(let name):
             answer(client) { table in
@@ -104,9 +116,10 @@ public final class ControlServer {
         _ collect: @escaping @Sendable (SessionTable) -> [ProgramReport]
     ) {
         guard client.waitsForAnswer() else { return }
-        let waiting = LoopBound(client, on: loop)
+        let waiting = LoopBound((client: client, name: gateway?.clientName), on: loop)
         pool.gather(collect) { reports, loop in
-            waiting.on(loop).say(Array(StatusJSON.encode(reports, strangers).utf8))
+            let (client, name) = waiting.on(loop)
+            client.say(Array(StatusJSON.encode(reports, strangers, clientName: name ?? { _ in nil }).utf8))
         }
     }
 }

@@ -3,23 +3,30 @@ import Engine
 import Kernel
 import SessionProtocol
 import SystemPackage
+public import Transport
 
 /// The JSON of `usl status --json`, for the sessions of one process.
 public enum StatusJSON {
-    /// - Parameter strangers: of a gateway, what those hold who have proven nothing.
-    public static func encode(_ reports: [ProgramReport], _ strangers: StrangerReport? = nil) -> String {
-        let sessions = reports.sorted { $0.session.since < $1.session.since }.map(encode)
+    /// - Parameters:
+    ///   - strangers: of a gateway, what those hold who have proven nothing.
+    ///   - clientName: of a gateway, what is known of who holds a key.
+    public static func encode(
+        _ reports: [ProgramReport], _ strangers: StrangerReport? = nil,
+        clientName: (Fingerprint) -> String? = { _ in nil }
+    ) -> String {
+        let sessions = reports.sorted { $0.session.since < $1.session.since }.map { encode($0, clientName) }
         let gateway = strangers.map { [("gateway", encode($0))] } ?? []
         return object([("sessions", "[" + sessions.joined(separator: ",") + "]")] + gateway) + "\n"
     }
 
-    private static func encode(_ report: ProgramReport) -> String {
+    private static func encode(_ report: ProgramReport, _ clientName: (Fingerprint) -> String?) -> String {
         let session = report.session
         let fields: [(String, String)] = [
             ("id", JSONText.quoted(session.id.hex)),
             ("role", JSONText.quoted(session.role == .opener ? "agent" : "gateway")),
             ("program", report.program.map(JSONText.quoted) ?? "null"),
             ("peer", session.peer.map { JSONText.quoted($0.description) } ?? "null"),
+            ("client", session.peerKey.flatMap(clientName).map(JSONText.quoted) ?? "null"),
             ("destination", JSONText.quoted(session.destination.description)),
             ("state", JSONText.quoted(session.state.rawValue)),
             ("reason", session.reason.map(JSONText.quoted) ?? "null"),
@@ -63,6 +70,7 @@ public enum StatusJSON {
             ("source", link.source.map(JSONText.quoted) ?? "null"),
             ("transport", JSONText.quoted(link.transport.rawValue)),
             ("security", JSONText.quoted(link.security.rawValue)),
+            ("resumed", link.isResumed.map { "\($0)" } ?? "null"),
         ])
     }
 

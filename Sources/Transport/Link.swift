@@ -60,6 +60,14 @@ public struct Link: ~Copyable, Sendable {
         }
     }
 
+    /// Behind the handshake: whether a ticket has spared it the certificates. Nil before, and on plain links.
+    public var isResumed: Bool? {
+        switch carrier {
+        case .plain: nil
+        case .tls(let connection): connection.isSecured ? connection.isResumed : nil
+        }
+    }
+
     /// Goes on with the handshake as far as it can. A plain link has none.
     public func handshake() -> HandshakeProgress {
         switch carrier {

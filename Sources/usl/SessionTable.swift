@@ -15,7 +15,7 @@ struct SessionTable {
         func bytes(_ name: String) -> String { session["bytes"]?[name]?.plainText ?? "-" }
         // Eight digits tell sessions apart, as with commits.
         return [
-            String(field("id").prefix(8)), field("role"), field("program"), field("destination"), field("peer"),
+            String(field("id").prefix(8)), field("role"), field("program"), field("destination"), session.peer,
             field("state"), field("since"), field("expires"), bytes("sent"), bytes("received"),
             "\(session["links"]?.elements.count ?? 0)", field("reconnects"), field("reason"),
         ]
@@ -35,7 +35,7 @@ struct SessionDetail {
             ["role", field("role")],
             ["program", field("program")],
             ["destination", field("destination")],
-            ["peer", field("peer")],
+            ["peer", session.peer],
             ["state", "\(field("state"))\(reason), since \(field("since"))"],
             ["expires", "\(field("expires")) (may be suspended for \(field("suspend_limit")) s)"],
             ["bytes", "\(part("bytes", "sent")) sent, \(part("bytes", "received")) received"],
@@ -52,10 +52,11 @@ struct SessionDetail {
 
     private static func link(_ link: JSONValue) -> [String] {
         func field(_ name: String) -> String { link[name]?.plainText ?? "-" }
+        let security = field("security") + (link["resumed"] == .bool(true) ? ", resumed" : "")
         let source = link["source"].map(\.plainText) ?? "-"
         return [
-            field("state"), field("transport"), field("local"), "to", field("remote"), "RTT \(field("rtt_ms")) ms",
-            source == "-" ? "" : "by --source \(source)",
+            field("state"), field("transport"), security, field("local"), "to", field("remote"),
+            "RTT \(field("rtt_ms")) ms", source == "-" ? "" : "by --source \(source)",
         ]
     }
 
@@ -71,6 +72,14 @@ struct SessionDetail {
         return [
             detail("at") ?? "-", detail("event") ?? "-", details.compactMap { $0 }.joined(separator: ", "),
         ]
+    }
+}
+
+extension JSONValue {
+    /// Of a session: where its peer is, and what is known of who that is.
+    fileprivate var peer: String {
+        let client = self["client"].map { $0 == .null ? "" : " (\($0.plainText))" } ?? ""
+        return (self["peer"]?.plainText ?? "-") + client
     }
 }
 

@@ -3,6 +3,7 @@ import Kernel
 import SessionHost
 import SessionProtocol
 import SystemPackage
+import TestSupport
 import Testing
 import Transport
 
@@ -114,16 +115,15 @@ final class AgentUnderTest {
     let loop: EventLoop
     let agent: Agent
     private let keeper: Descriptor
-    private let directory: String
+    private let directory: TemporaryDirectory
     private let listener: ControlListener
     private var legs: Set<EscrowKey> = []
 
     init(_ configure: (inout AgentOptions) -> Void) throws {
-        var template = Array("/tmp/usl-agent-XXXXXX".utf8CString)
-        directory = try #require(mkdtemp(&template).map { String(cString: $0) })
+        directory = try TemporaryDirectory()
         let limits = ArenaLimits(capacity: 1 << 20)
         loop = try EventLoop(arena: limits)
-        listener = try ControlListener(path: directory + "/c.sock")
+        listener = try ControlListener(path: directory.path + "/c.sock")
         let pair = try SocketPair(nonBlocking: true)
         let escrow = try EscrowClient(EscrowChannel(owning: try pair.first.duplicate()), on: loop) { _ in }
         keeper = pair.keepSecond()
@@ -135,15 +135,10 @@ final class AgentUnderTest {
             ledger: try SessionLedger(escrow: escrow))
     }
 
-    deinit {
-        unlink(directory + "/c.sock")
-        rmdir(directory)
-    }
-
     /// What the library of an application hears that connects a new socket to an address.
     func connect(to host: String, _ port: UInt16, meanwhile: () -> Void = {}) throws -> ControlResponse? {
         let destination = SocketAddress(host: try #require(SocketAddress.Host(numeric: host)), port: port)
-        let library = try ControlConnection(path: directory + "/c.sock")
+        let library = try ControlConnection(path: directory.path + "/c.sock")
         guard let served = try listener.accept() else { throw Errno.timedOut }
         let application = try TCPSocket(family: destination.family).release()
         ConnectRequest.handle(served, AddressBytes(destination), blocks: true, try application.duplicate(), agent)

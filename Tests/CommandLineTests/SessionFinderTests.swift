@@ -42,10 +42,11 @@ struct SessionFinderTests {
     @Test("one session in full")
     func detail() throws {
         let text = #"""
-            {"id":"ab","role":"agent","program":"ssh","destination":"192.0.2.1:22","peer":"192.0.2.1:7117",
+            {"id":"ab","role":"agent","program":"ssh","destination":"192.0.2.1:22","peer":"192.0.2.1:7117","client":"Ann",
              "state":"suspended","reason":"link-error","since":"2026-01-31T08:39:50Z","expires":"2026-02-01T08:39:50Z",
              "suspend_limit":86400,"bytes":{"sent":1,"received":2},"replay":{"bytes":3,"limit":4},"reconnects":5,
-             "links":[{"local":null,"remote":"192.0.2.1:7117","state":"connecting","rtt_ms":null,"transport":"tcp"}],
+             "links":[{"local":null,"remote":"192.0.2.1:7117","state":"connecting","rtt_ms":null,"transport":"tcp",
+                       "security":"tls","resumed":true}],
              "history":[{"at":"2026-01-31T08:39:50.123Z","event":"link-lost","count":2,"reason":"link-error","error":"E"},
                         {"at":"2026-01-31T08:39:51.000Z","event":"resumed","count":1,"after_ms":1.500}]}
             """#
@@ -54,7 +55,9 @@ struct SessionFinderTests {
         for line in [
             "state          suspended, link-error, since 2026-01-31T08:39:50Z",
             "expires        2026-02-01T08:39:50Z (may be suspended for 86400 s)",
-            "replay buffer  3 of at most 4 bytes", "links", "  connecting  tcp  -  to  192.0.2.1:7117  RTT - ms",
+            "replay buffer  3 of at most 4 bytes", "links",
+            "  connecting  tcp  tls, resumed  -  to  192.0.2.1:7117  RTT - ms",
+            "peer           192.0.2.1:7117 (Ann)",
             "  2026-01-31T08:39:50.123Z  link-lost  E, 2 times",
             "  2026-01-31T08:39:51.000Z  resumed    after 1.500 ms",
         ] { #expect(lines.contains(line), "\(line) is not in \(lines)") }

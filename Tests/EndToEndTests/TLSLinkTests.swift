@@ -144,10 +144,18 @@ extension EndToEnd {
                     site.gateway.standardError.contains("its key, \(own), is not in the file of --authorized")
                 }
                 _ = try refused.wait(.seconds(10))
-                try test.server.succeed(["tee", "/run/authorized"], input: .bytes(Array("\(own) client\n".utf8)))
-                let admitted = try test.client.run(
-                    site.client() + Peers.client(Self.talk), within: .seconds(10))
-                #expect(admitted.status == .success, "\(admitted.errors)")
+                try test.server.succeed(["tee", "/run/authorized"], input: .bytes(Array("\(own) Ann's laptop\n".utf8)))
+                let admitted = try test.client.start(site.client() + Peers.client(Peers.conversation))
+                try admitted.waitForOutput("talking")
+                for command in [["status", "--json"], ["status"]] {
+                    let name = command.count == 2 ? "\"client\":\"Ann's laptop\"" : "(Ann's laptop)"
+                    try waitUntil("the gateway's status names the client", within: .seconds(5)) {
+                        () throws(LabError) in
+                        try test.server.succeed([site.usl] + command).contains(name)
+                    }
+                }
+                try test.client.succeed(["touch", "/run/stop"])
+                try admitted.waitForOutput("verified")
                 // On loopback there is no key to be shown.
                 let local = try test.server.run(
                     [site.usl, "--gateway", "127.0.0.1", "timeout", "3"] + Peers.client("connect(7002, '127.0.0.1')"),
@@ -166,6 +174,28 @@ extension EndToEnd {
                 #expect(client.status == .success, "\(client.errors)")
                 let key = try site.key(of: test.server)
                 #expect(client.errors.contains("its key, \(key), is known from now on"), "\(client.errors)")
+            }
+        }
+
+        /// Where a gateway was found before, nothing is connected without it until the user says so.
+        @Test func aGatewayThatWasFoundAndIsGone() throws {
+            try UnderTest.withoutGateway { test in
+                _ = try test.servePeers()
+                let site = try Site(test)
+                let usl = [site.usl, "--state", "/run/state"]
+                let first = try test.client.run(usl + Peers.client(Self.talk), within: .seconds(10))
+                #expect(first.status == .success, "\(first.errors)")
+                site.gateway.signal(SIGTERM)
+                #expect(try site.gateway.wait(.seconds(10)) == .success)
+                let without = try test.client.start(usl + ["timeout", "3"] + Peers.client("connect(7002)"))
+                let way = "usl trust remove \(test.server.address):7117"
+                try without.waitForOutput(way)
+                #expect(try without.wait(.seconds(10)) != .success)
+                // What it tells to do helps.
+                try test.client.succeed(
+                    [site.usl] + way.split(separator: " ").dropFirst().map(String.init) + ["--state", "/run/state"])
+                let direct = try test.client.run(usl + Peers.client(Self.talk), within: .seconds(10))
+                #expect(direct.status == .success, "\(direct.errors)")
             }
         }
     }

@@ -2,6 +2,7 @@ import CLinux
 import Kernel
 import SessionProtocol
 import SystemPackage
+import TestSupport
 import Testing
 import Transport
 
@@ -9,29 +10,15 @@ import Transport
 
 /// What comes with the first flight of TLS, where somebody can record it and deliver it again.
 @Suite("Early data")
-final class EarlyDataTests {
-    private let directory: String
+struct EarlyDataTests {
+    private let directory: TemporaryDirectory
     private let gateway: GatewayUnderTest
     private let context: TLSContext
 
     init() throws {
-        var template = Array("/tmp/usl-early-XXXXXX".utf8CString)
-        directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-        gateway = try GatewayUnderTest(state: StateDirectory(path: directory))
+        directory = try TemporaryDirectory()
+        gateway = try GatewayUnderTest(state: directory.state)
         context = try TLSContext(.client, identity: try Identity.generate())
-    }
-
-    deinit {
-        unlink(directory + "/identity.pem")
-        rmdir(directory)
-    }
-
-    private func openSession() throws -> (HandMadeSession, HandMadeOpener) {
-        let session = try HandMadeSession(1, to: gateway.serverAddress)
-        let opener = try HandMadeOpener(gateway.address, over: context)
-        opener.say(session.greeting)
-        try session.opened(try #require(try opener.hear()))
-        return (session, opener)
     }
 
     /// Of a link that is there.
@@ -42,7 +29,7 @@ final class EarlyDataTests {
 
     @Test("an ATTACH is answered, and the link goes on")
     func attach() throws {
-        let (session, first) = try openSession()
+        let (session, first) = try gateway.openSession(over: context)
         let second = try HandMadeOpener(
             gateway.address, over: context, resuming: try ticket(first), early: try session.attach(link: 1, epoch: 1))
         let isAccepted = second.link.earlyDataIsAccepted
@@ -55,7 +42,7 @@ final class EarlyDataTests {
 
     @Test("an OPEN is refused, and nothing is connected to")
     func open() throws {
-        let (_, first) = try openSession()
+        let (_, first) = try gateway.openSession(over: context)
         let served = try gateway.server.accept()
         let other = try HandMadeSession(2, to: gateway.serverAddress)
         let second = try HandMadeOpener(
@@ -70,7 +57,7 @@ final class EarlyDataTests {
 
     @Test("an ATTACH with something behind it joins nothing")
     func more() throws {
-        let (session, first) = try openSession()
+        let (session, first) = try gateway.openSession(over: context)
         let ping = FrameHeader(type: .ping, offset: 1).encodedBytes
         let second = try HandMadeOpener(
             gateway.address, over: context, resuming: try ticket(first),
@@ -86,7 +73,7 @@ final class EarlyDataTests {
     /// Somebody on the path has it before the gateway does, and delivers it himself, again and again.
     @Test("a captured first flight takes nothing over")
     func captured() throws {
-        let (session, first) = try openSession()
+        let (session, first) = try gateway.openSession(over: context)
         let listener = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
         let opener = Link(
             tls: try TLSConnection(

@@ -114,7 +114,8 @@ struct FrontDoorTests {
 
     @Test("without the right proof an ATTACH changes nothing")
     func attachUnproven() throws {
-        let (gateway, session, first) = try openSession()
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
         for spoil: UInt8 in [1, 0x80] {
             let intruder = try HandMadeOpener(gateway.address)
             intruder.say(try session.attach(link: 1, epoch: .max, spoil: spoil))
@@ -130,7 +131,8 @@ struct FrontDoorTests {
 
     @Test("an ATTACH that was heard on the way and is said again joins nothing")
     func attachReplayed() throws {
-        let (gateway, session, first) = try openSession()
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
         let frame = try session.attach(link: 1, epoch: 1)
         let second = try HandMadeOpener(gateway.address)
         second.say(frame)
@@ -148,7 +150,8 @@ struct FrontDoorTests {
 
     @Test("an epoch far below the highest joins nothing, and neither does the gateway's own proof, or none")
     func attachOldOrReflected() throws {
-        let (gateway, session, first) = try openSession()
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
         let second = try HandMadeOpener(gateway.address)
         second.say(try session.attach(link: 1, epoch: 1000))
         #expect(try second.hear()?.header.flags == 0)
@@ -169,7 +172,8 @@ struct FrontDoorTests {
 
     @Test("an OPEN or ATTACH that is cut at any byte changes nothing, and leaves nothing behind")
     func truncated() throws {
-        let (gateway, session, first) = try openSession()
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
         let frames = [
             try HandMadeSession(2, to: gateway.serverAddress).greeting, try session.attach(link: 1, epoch: 1),
         ]
@@ -187,7 +191,8 @@ struct FrontDoorTests {
 
     @Test("who comes back to a session that is over hears how it ended")
     func attachOver() throws {
-        let (gateway, session, first) = try openSession()
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
         #expect(gateway.legsInEscrow() == 1)
         first.say(FrameHeader(type: .abort).encodedBytes)
         #expect(try first.hear()?.code == GoneMessage.Reason.aborted.rawValue)
@@ -244,19 +249,5 @@ struct FrontDoorTests {
         for byte in session.greeting { slow.say([byte]) }
         #expect(try slow.hear()?.header.type == .opened)
         #expect(gateway.ask(\.liveSessions) == 1)
-    }
-
-    // MARK: -
-
-    /// A session with its link 0.
-    private func openSession() throws -> (GatewayUnderTest, HandMadeSession, HandMadeOpener) {
-        let gateway = try GatewayUnderTest()
-        let session = try HandMadeSession(1, to: gateway.serverAddress)
-        let opener = try HandMadeOpener(gateway.address)
-        opener.say(session.greeting)
-        let answer = try #require(try opener.hear())
-        #expect(answer.header.type == .opened)
-        try session.opened(answer)
-        return (gateway, session, opener)
     }
 }

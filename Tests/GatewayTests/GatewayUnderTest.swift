@@ -22,10 +22,13 @@ final class GatewayUnderTest {
     /// Stands for the keeper, which reads nothing here.
     private let keeper: Descriptor
 
-    /// - Parameter state: where its key is; nil: links are plain.
+    /// - Parameters:
+    ///   - state: where its key is; nil: links are plain.
+    ///   - authorized: the file of `--authorized`.
+    ///   - log: gets what it says to people.
     init(
         allow: String? = nil, strangers: StrangerLimits = StrangerLimits(), sendsProxyHeader: Bool = false,
-        state: StateDirectory? = nil
+        state: StateDirectory? = nil, authorized: String? = nil, log: any LogHandler = SwiftLogNoOpLogHandler()
     ) throws {
         server = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
         serverAddress = try server.localAddress()
@@ -38,6 +41,7 @@ final class GatewayUnderTest {
             listen: [address], allow: AllowList(try AllowedTarget.parse(allow ?? serverAddress.description)),
             state: state ?? StateDirectory(path: "/nonexistent"))
         options.isPlain = state == nil
+        options.authorized = authorized
         options.limits.strangers = strangers
         options.sendsProxyHeader = sendsProxyHeader
         let made = Made()
@@ -47,7 +51,7 @@ final class GatewayUnderTest {
                 guard let channel = channel.take() else { return }
                 let escrow = try EscrowClient(channel, on: loop) { _ in }
                 let pool = LoopPool(main: loop, maximum: 1, arenaLimits: limits)
-                let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+                let logger = Logger(label: "test", factory: { _ in log })
                 let door = try FrontDoor(
                     options, instance: GatewayUnderTest.instance, links: try LinkAdmission(options, logger),
                     listeners: [listener], escrow: escrow, pool: pool,
@@ -79,6 +83,18 @@ final class GatewayUnderTest {
     deinit {
         thread.mailbox.post { $0.stop() }
         thread.join()
+    }
+
+    /// A session with its link 0, plain or over TLS.
+    func openSession(over context: TLSContext? = nil) throws -> (HandMadeSession, HandMadeOpener) {
+        let session = try HandMadeSession(1, to: serverAddress)
+        let opener =
+            if let context { try HandMadeOpener(address, over: context) } else { try HandMadeOpener(address) }
+        opener.say(session.greeting)
+        let answer = try #require(try opener.hear())
+        #expect(answer.header.type == .opened)
+        try session.opened(answer)
+        return (session, opener)
     }
 
     /// Asks the front door something, on its loop.

@@ -33,14 +33,6 @@ struct StrangerBoundsTests {
         Issue.record("\(try report(gateway))", sourceLocation: sourceLocation)
     }
 
-    private func openSession(_ gateway: GatewayUnderTest) throws -> (HandMadeSession, HandMadeOpener) {
-        let session = try HandMadeSession(1, to: gateway.serverAddress)
-        let opener = try HandMadeOpener(gateway.address)
-        opener.say(session.greeting)
-        try session.opened(try #require(try opener.hear()))
-        return (session, opener)
-    }
-
     @Test("of too many connections from one address the oldest is closed, and another address loses none")
     func perAddress() throws {
         let gateway = try GatewayUnderTest(strangers: limits { $0.handshakesPerAddress = 3 })
@@ -79,7 +71,7 @@ struct StrangerBoundsTests {
                 $0.handshakes = 20
                 $0.handshakesPerAddress = 10
             })
-        let (session, _) = try openSession(gateway)
+        let (session, _) = try gateway.openSession()
         var silent: [HandMadeOpener] = []
         for round in 1...5 {
             silent += try (0..<25).map { try HandMadeOpener(gateway.address, from: "127.0.0.\($0 % 3 + 1)") }
@@ -179,7 +171,7 @@ struct StrangerBoundsTests {
             opener.say(try HandMadeSession(number, to: nobody).greeting)
             #expect(try opener.hear()?.code == RefusedMessage.Code.connectionRefused.rawValue)
         }
-        let (_, opener) = try openSession(gateway)
+        let (_, opener) = try gateway.openSession()
         _ = opener
         try expect(gateway) { $0.opening.now == 0 && $0.turnedAway.isEmpty }
     }

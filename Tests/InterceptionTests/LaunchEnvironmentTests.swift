@@ -1,5 +1,6 @@
 import CLinux
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Interception

@@ -14,30 +14,6 @@ func wait(_ descriptor: Int32, for events: Int32, sourceLocation: SourceLocation
     try #require(try retrying { poll(&entry, 1, patience) } == 1, "nothing happened", sourceLocation: sourceLocation)
 }
 
-/// A directory of its own for one test, removed with its files.
-final class TemporaryDirectory {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/usl-test-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    deinit {
-        if let listing = opendir(path) {
-            while let entry = readdir(listing) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                    String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
-                }
-                if name != "." && name != ".." { remove(path + "/" + name) }
-            }
-            closedir(listing)
-        }
-        rmdir(path)
-    }
-}
-
 /// A TCP socket as an application makes it.
 func tcpSocket(_ family: Int32, nonBlocking: Bool = true) throws -> Descriptor {
     let flags = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | (nonBlocking ? SOCK_NONBLOCK.rawValue : 0)

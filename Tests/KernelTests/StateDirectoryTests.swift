@@ -1,6 +1,7 @@
 import CLinux
 import Kernel
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite("State directory")
@@ -18,19 +19,14 @@ struct StateDirectoryTests {
 
     @Test("files are made once, replaced whole, and nothing else is left")
     func files() throws {
-        var template = Array("/tmp/usl-state-XXXXXX".utf8CString)
-        let root = try #require(mkdtemp(&template).map { String(cString: $0) })
-        defer { rmdir(root) }
-        let directory = StateDirectory(path: root + "/a/b")
+        let root = try TemporaryDirectory()
+        let directory = StateDirectory(path: root.path + "/a/b")
         let (one, other) = (Array("one".utf8), [UInt8](repeating: 7, count: 100_000))
         #expect(try directory.create("file", one.span.bytes))
         #expect(try directory.create("file", other.span.bytes) == false)
         #expect(try FileContent.read(directory.file("file"), limit: 10) == one)
         try directory.replace("file", other.span.bytes)
         #expect(try FileContent.read(directory.file("file"), limit: 1 << 20) == other)
-        unlink(directory.file("file"))
-        // Fails if anything else is in it.
-        #expect(rmdir(directory.path) == 0)
-        rmdir(root + "/a")
+        #expect(try names(in: directory.path) == ["file"])
     }
 }

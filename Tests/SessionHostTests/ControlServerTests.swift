@@ -2,6 +2,7 @@ import CLinux
 import Interception
 import Kernel
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Engine
@@ -12,14 +13,13 @@ struct ControlServerTests {
     private final class Server {
         let loop: EventLoop
         let path: String
-        private let directory: String
+        private let directory: TemporaryDirectory
         private let server: ControlServer
         private static let limits = ArenaLimits(capacity: 1 << 20)
 
         init(isAgent: Bool) throws {
-            var template = Array("/tmp/usl-control-XXXXXX".utf8CString)
-            directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-            path = directory + "/c.sock"
+            directory = try TemporaryDirectory()
+            path = directory.path + "/c.sock"
             loop = try EventLoop(arena: Self.limits)
             let note = Note()
             let handlers = ControlServer.AgentHandlers(
@@ -47,11 +47,6 @@ struct ControlServerTests {
             var events: [String] = []
         }
         let note: Note
-
-        deinit {
-            unlink(path)
-            rmdir(directory)
-        }
 
         /// Everything that the client hears, up to the end of the connection.
         func answer(to client: borrowing ControlConnection) throws -> [UInt8] {

@@ -17,11 +17,16 @@ private struct JSONChecker {
         case UInt8(ascii: "{"): return list(closedBy: "}") { $0.string() && $0.take(":") && $0.value() }
         case UInt8(ascii: "["): return list(closedBy: "]") { $0.value() }
         case UInt8(ascii: "\""): return string()
-        case UInt8(ascii: "n"):
-            defer { rest = rest.dropFirst(4) }
-            return rest.prefix(4).elementsEqual("null".utf8)
+        case UInt8(ascii: "n"): return word("null")
+        case UInt8(ascii: "t"): return word("true")
+        case UInt8(ascii: "f"): return word("false")
         default: return number()
         }
+    }
+
+    private mutating func word(_ text: String) -> Bool {
+        defer { rest = rest.dropFirst(text.utf8.count) }
+        return rest.starts(with: text.utf8)
     }
 
     private mutating func list(closedBy end: Unicode.Scalar, _ element: (inout JSONChecker) -> Bool) -> Bool {

@@ -1,6 +1,7 @@
 import Kernel
 import SessionProtocol
 import Testing
+import Transport
 
 @testable import Engine
 @testable import SessionHost
@@ -22,9 +23,17 @@ struct StatusJSONTests {
             "\"reason\":null", "\"since\":\"1971-01-01T00:00:00Z\"", "\"since\":\"2000-02-29T00:00:00Z\"",
             "\"bytes\":{\"sent\":18446744073709551615,\"received\":0}", "\"replay\":{\"bytes\":5,\"limit\":16777216}",
             "\"rtt_ms\":1.005", "\"rtt_ms\":null", "\"state\":\"current\"", "\"transport\":\"tcp\"", "\"reconnects\":7",
+            "\"security\":\"tls\",\"resumed\":true", "\"security\":\"plain\",\"resumed\":null", "\"client\":null",
         ] { #expect(text.contains(field), "\(field) is missing in \(text)") }
         let (older, newer) = (text.range(of: "1971"), text.range(of: "2000"))
         #expect(try #require(older) < #require(newer))
+    }
+
+    @Test("clients are named by their keys")
+    func clients() throws {
+        let text = StatusJSON.encode([report(since: 0, id: 1)], clientName: { "\"\($0)\"" })
+        #expect(isJSON(text))
+        #expect(text.contains("\"client\":\"\\\"SHA256:AAA"), "\(text)")
     }
 
     @Test("limits and recent events, with milliseconds")
@@ -59,18 +68,19 @@ struct StatusJSONTests {
         since: Int, id: UInt64, program: String = "curl", expires: Int? = nil,
         events: [SessionReport.RecentEvent]? = nil
     ) -> ProgramReport {
+        let key = Fingerprint("SHA256:" + String(repeating: "A", count: 43))
         let gateway = SocketAddress(host: .v6(high: 0x2001_0db8 << 32, low: 1, scope: 0), port: 7117)
         let link = SessionReport.LinkReport(
-            local: nil, remote: gateway, source: "wlan0", transport: .mptcp, security: .tls, state: "current",
-            roundTrip: .microseconds(1_005))
+            local: nil, remote: gateway, source: "wlan0", transport: .mptcp, security: .tls, isResumed: true,
+            state: "current", roundTrip: .microseconds(1_005))
         let other = SessionReport.LinkReport(
-            local: gateway, remote: gateway, source: nil, transport: .tcp, security: .plain, state: "joined",
-            roundTrip: nil)
+            local: gateway, remote: gateway, source: nil, transport: .tcp, security: .plain, isResumed: nil,
+            state: "joined", roundTrip: nil)
         let session = SessionReport(
             id: SessionID(high: 1, low: id), role: .opener,
-            destination: SocketAddress(host: .v4(0xc000_0201), port: 80), peer: gateway, state: .active, reason: nil,
-            since: since, expires: expires, suspendLimit: .hours(1), sent: .max, received: 0, undelivered: 0,
-            replayBytes: 5, replayLimit: 16 << 20,
+            destination: SocketAddress(host: .v4(0xc000_0201), port: 80), peer: gateway, peerKey: key, state: .active,
+            reason: nil, since: since, expires: expires, suspendLimit: .hours(1), sent: .max, received: 0,
+            undelivered: 0, replayBytes: 5, replayLimit: 16 << 20,
             links: [link, other], reconnects: 7)
         return ProgramReport(session: session, program: program, events: events)
     }

@@ -76,10 +76,12 @@ import Testing
         expectUnharmed(&pair)
     }
 
-    @Test func replayedATTACHED() throws {
+    /// One that was heard before is of another link; one of this link's number, by an acceptor that has lost its memory, is
+    /// of another epoch.
+    @Test(arguments: [false, true]) func replayedATTACHED(isOfThisLink: Bool) throws {
         var pair = Pair()
         pair.reconnect()
-        let old = try #require(pair.sealed.last)
+        var old = try #require(pair.sealed.last)
         pair.hasPath = false
         pair.cut()
         pair.opener.session.networkChanged(pair.now)
@@ -93,6 +95,7 @@ import Testing
         pair.wires.append(Pair.Wire(opener: link))
         _ = pair.opener.session.nextEffect()
         _ = pair.opener.session.attachClaim(on: link)
+        if isOfThisLink { old = Samples.sealed(Samples.claim(.acceptor, link: link, epoch: 1)) }
         pair.receive(Wire.preface + old, at: .opener, link)
         #expect(!pair.opener.session.hasLink && pair.opener.session.lastFailure == .unproven)
         pair.hasPath = true

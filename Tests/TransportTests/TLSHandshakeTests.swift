@@ -132,11 +132,7 @@ import Testing
     func aPeerWithoutTLS(speaks: String, failure: TLSFailure) throws {
         for role in [TLSContext.Role.client, .server] {
             let sockets = try Connection()
-            let connection =
-                switch role {
-                case .client: try TLSConnection(client: ends.client, sockets.dialled, accepting: .any)
-                case .server: try TLSConnection(server: ends.server, sockets.dialled, accepting: .any)
-                }
+            let connection = try ends.connection(as: role, over: sockets.dialled)
             #expect(send(speaks, over: sockets.accepted) == .bytes(speaks.utf8.count))
             try sockets.accepted.shutdownSending()
             let end = try finish { (connection.handshake(), .done) }
@@ -155,11 +151,7 @@ import Testing
         if seed % 2 == 0 { bytes[5...8] = [1, 0, 0, 96] }
         for role in [TLSContext.Role.client, .server] {
             let sockets = try Connection()
-            let connection =
-                switch role {
-                case .client: try TLSConnection(client: ends.client, sockets.dialled, accepting: .any)
-                case .server: try TLSConnection(server: ends.server, sockets.dialled, accepting: .any)
-                }
+            let connection = try ends.connection(as: role, over: sockets.dialled)
             let number = sockets.accepted.number
             _ = bytes.withUnsafeBytes { bytes in CLinux.send(number, bytes.baseAddress, bytes.count, 0) }
             try sockets.accepted.shutdownSending()

@@ -15,6 +15,14 @@ struct TLSEnds {
         client = try TLSContext(.client, identity: try Identity.generate())
         server = try TLSContext(.server, identity: try Identity.generate())
     }
+
+    /// One end, whose other is no end of this kind.
+    func connection(as role: TLSContext.Role, over socket: consuming TCPSocket) throws -> TLSConnection {
+        switch role {
+        case .client: try TLSConnection(client: client, socket, accepting: .any)
+        case .server: try TLSConnection(server: server, socket, accepting: .any)
+        }
+    }
 }
 
 /// The two ends of a TLS connection over loopback.

@@ -1,6 +1,7 @@
 import CLinux
 import Kernel
 import SystemPackage
+import TestSupport
 import Testing
 import Transport
 import Trust
@@ -29,7 +30,7 @@ import Trust
         defer { umask(before) }
         let first = try file.load().fingerprint
         #expect(try file.load().fingerprint == first)
-        #expect(try directory.names() == ["identity.pem"])
+        #expect(try names(in: directory.state.path) == ["identity.pem"])
         var status = stat()
         #expect(stat(file.path, &status) == 0 && status.st_mode & 0o7777 == 0o600)
         #expect(stat(directory.state.path, &status) == 0 && status.st_mode & 0o7777 == 0o700)
@@ -42,7 +43,7 @@ import Trust
             return try await group.reduce(into: Set()) { $0.insert($1) }
         }
         #expect(fingerprints.count == 1)
-        #expect(try directory.names() == ["identity.pem"])
+        #expect(try names(in: directory.state.path) == ["identity.pem"])
     }
 
     @Test(arguments: [0o640, 0o604, 0o620, 0o660]) func refusesWhatOthersMayReadOrWrite(mode: UInt32) throws {
@@ -57,7 +58,7 @@ import Trust
         #expect(try problem() == .mode(mode, wanted: ~0o022))
         unlink(file.path)
         #expect(try problem() == .mode(mode, wanted: ~0o022))
-        #expect(try directory.names() == [])
+        #expect(try names(in: directory.state.path) == [])
     }
 
     @Test(.enabled(if: geteuid() == 0, "gives a file to another user")) func refusesWhatBelongsToOthers() throws {

@@ -1,6 +1,7 @@
 import CLinux
 import Kernel
 import SystemPackage
+import TestSupport
 import Testing
 import Transport
 
@@ -48,7 +49,7 @@ import Transport
         #expect(try store.remove("db2:7117"))
         #expect(try store.remove("db2:7117") == false)
         #expect(try verdict("B", of: "db2:7117") == .new)
-        #expect(try directory.names() == ["pins", "pins.lock"])
+        #expect(try names(in: directory.state.path) == ["pins", "pins.lock"])
     }
 
     @Test func aDamagedLineIsToldAndLeavesTheOthers() throws {
@@ -119,6 +120,6 @@ import Transport
         let shared = try #require(pins.pins.first { $0.name == "shared:7117" })
         let others = verdicts.filter { $0[0] != .new }
         #expect(others.allSatisfy { $0[0] == .changed(old: shared.fingerprint) })
-        #expect(try directory.names() == ["pins", "pins.lock"])
+        #expect(try names(in: directory.state.path) == ["pins", "pins.lock"])
     }
 }
