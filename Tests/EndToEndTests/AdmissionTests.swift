@@ -44,16 +44,12 @@ extension EndToEnd {
                 try server.waitForOutput("ended ECONNRESET", within: .seconds(5))
                 try test.server.expectSessions(
                     "sorted(s['state'] for s in sessions) == ['active', 'active', 'suspended']")
-                try waitUntil("a line of the gateway", within: .seconds(3)) { () throws(LabError) in
-                    gateway.standardError.contains(
-                        "suspended longest, and given up: the limit on sessions is reached ([limits] sessions)")
-                }
+                try gateway.waitForLine(
+                    "suspended longest, and given up: the limit on sessions is reached ([limits] sessions)")
                 // It hears of it when it comes back, and so does its application; the other goes on.
                 for port in [7118, 7119] as [UInt16] { try test.lab.router.unblock(named: "block\(port)") }
                 try longest.waitForOutput("ended ECONNRESET", within: .seconds(10))
-                try waitUntil("a line of the agent", within: .seconds(3)) { () throws(LabError) in
-                    longest.standardError.contains("the gateway gave the session up to stay inside its limits")
-                }
+                try longest.waitForLine("the gateway gave the session up to stay inside its limits")
                 try test.server.expectSessions("[s['state'] for s in sessions] == ['active'] * 3", within: .seconds(10))
                 for talker in [later, active, newcomer] { #expect(talker.ended == nil, "\(talker.standardError)") }
 

@@ -183,8 +183,8 @@ extension EndToEnd {
                 let client = try test.client.start(test.prefix(["-q"]) + Peers.client(Peers.conversation))
                 try client.waitForOutput("talking")
                 try test.client.killProcesses(called: "usl-agent")
-                let status = try test.client.succeed([try UnderTest.usl(), "status", "--json"])
-                #expect(status.contains("\"role\":\"agent\"") && status.contains("\"program\":\"python"), "\(status)")
+                try test.client.expectSessions(
+                    "[(s['role'], s['program'][:6]) for s in sessions] == [('agent', 'python')]")
                 try test.client.succeed(["touch", "/run/stop"])
                 try client.waitForOutput("verified")
             }

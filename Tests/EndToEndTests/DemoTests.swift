@@ -12,7 +12,9 @@ extension EndToEnd {
                 #expect(outcome.status == .success, "\(outcome.output)\(outcome.errors)")
                 #expect(outcome.output.contains("plain ping-pong: died in second"))
                 #expect(outcome.output.contains("0 bytes lost"))
-                #expect(try processes(lab["machine"]).isEmpty)
+                try waitUntil("end of all processes", within: .seconds(5)) {
+                    (try? processes(lab["machine"]).isEmpty) == true
+                }
             }
         }
 

@@ -55,15 +55,11 @@ extension EndToEnd {
                 let id = String(try test.client.succeed([usl, "status", "--json"]).split(separator: "\"")[5])
                 try test.client.succeed([usl, "drop", id])
                 try client.waitForOutput("ended ECONNRESET", within: .seconds(5))
-                try waitUntil("a line of the agent", within: .seconds(3)) { () throws(LabError) in
-                    client.standardError.contains("given up by hand (usl drop); the connection is reset")
-                }
+                try client.waitForLine("given up by hand (usl drop); the connection is reset")
                 #expect(server.standardOutput == "serving\n")
                 try test.lab.router.unblock()
                 try server.waitForOutput("ended ECONNRESET", within: .seconds(10))
-                try waitUntil("a line of the gateway", within: .seconds(3)) { () throws(LabError) in
-                    gateway.standardError.contains("given up by hand at the agent (usl drop)")
-                }
+                try gateway.waitForLine("given up by hand at the agent (usl drop)")
                 for host in [test.client, test.server] { try host.expectSessions("sessions == []") }
                 client.terminate()
                 server.terminate()

@@ -50,7 +50,9 @@ extension EndToEnd {
                 talker.terminate()
                 try client.expectSessions("sessions == []")
                 try server.expectSessions("sessions == []")
-                #expect(try client.succeed(["ls", "/run/usl"]) == "")
+                try waitUntil("end of agent and keeper", within: .seconds(5)) { () throws(LabError) in
+                    try client.succeed(["ls", "/run/usl"]) == ""
+                }
                 peers.terminate()
             }
         }

@@ -28,6 +28,16 @@ extension UnderTest {
 }
 
 extension LabProcess {
+    /// Waits until USL has said something. It may come behind the program's end, as an agent outlives its program, and a gateway
+    /// gathers lines.
+    func waitForLine(_ text: String, within limit: Duration = .seconds(5)) throws(LabError) {
+        do {
+            try waitUntil("'\(text)'", within: limit) { standardError.contains(text) }
+        } catch {
+            throw .deadline(waitingFor: "'\(text)' in '\(standardError)'", limit: limit)
+        }
+    }
+
     /// Kills the program and everything that it has started in its process group: nobody is left to say a word.
     func killGroup() {
         guard let pid else { return }
