@@ -112,6 +112,21 @@ struct FrontDoorTests {
         #expect(answer?.header.type == .gone && answer?.code == GoneMessage.Reason.unknown.rawValue)
     }
 
+    /// With proofs that both roles could have made, one heard from the gateway would do for an opener.
+    @Test("the gateway proves an ATTACHED in its own role, also one that says that an epoch is old")
+    func attachedProven() throws {
+        let gateway = try GatewayUnderTest()
+        let (session, first) = try gateway.openSession()
+        for flags: UInt8 in [0, 1] {
+            let opener = try HandMadeOpener(gateway.address)
+            opener.say(try session.attach(link: UInt32(flags) + 1, epoch: 1))
+            let answer = try #require(try opener.hear())
+            #expect(answer.header.type == .attached && answer.header.flags == flags)
+            #expect(try session.isProven(answer))
+        }
+        first.expectAlive()
+    }
+
     @Test("without the right proof an ATTACH changes nothing")
     func attachUnproven() throws {
         let gateway = try GatewayUnderTest()

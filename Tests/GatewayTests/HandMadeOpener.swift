@@ -137,10 +137,22 @@ final class HandMadeSession {
             + item(0x8007, bytes(UInt64(0)))
         let header = FrameHeader(type: .attach, window: 16, length: UInt32(items.count + 4 + Wire.proofLength))
         let frame = header.encodedBytes + items
-        let transcript = Array("USL/1 attach".utf8) + [role.rawValue] + frame
-        var proof = try key?.proof(of: transcript) ?? [UInt8](repeating: 0, count: Wire.proofLength)
+        var proof = try proof(of: frame, as: role)
         proof[0] ^= spoil
         return Wire.preface + frame + item(0x800d, proof)
+    }
+
+    /// Whether an ATTACHED is proven, as the gateway's and nobody else's.
+    func isProven(_ attached: HandMadeOpener.Frame) throws -> Bool {
+        let items = attached.payload.dropLast(4 + Wire.proofLength)
+        let proof = try proof(of: attached.header.encodedBytes + items, as: .acceptor)
+        return attached.payload.suffix(4 + Wire.proofLength).elementsEqual(item(0x800d, proof))
+    }
+
+    /// Zeros without a key.
+    private func proof(of frame: [UInt8], as role: Role) throws -> [UInt8] {
+        try key?.proof(of: Array("USL/1 attach".utf8) + [role.rawValue] + frame)
+            ?? [UInt8](repeating: 0, count: Wire.proofLength)
     }
 
     private func item(_ type: UInt16, _ value: [UInt8]) -> [UInt8] { bytes(type) + bytes(UInt16(value.count)) + value }

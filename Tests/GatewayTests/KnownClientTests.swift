@@ -45,7 +45,7 @@ struct KnownClientTests {
         for isSecure in [true, false] {
             let opener =
                 isSecure ? try HandMadeOpener(gateway.address, over: context) : try HandMadeOpener(gateway.address)
-            opener.say(try HandMadeSession(1, to: gateway.serverAddress).greeting)
+            opener.say(try HandMadeSession(isSecure ? 1 : 2, to: gateway.serverAddress).greeting)
             let answer = try opener.hear()
             #expect(answer?.header.type == (isSecure ? nil : .refused))
         }
