@@ -1,6 +1,7 @@
 import CLinux
 import Kernel
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Interception
