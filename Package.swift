@@ -122,7 +122,7 @@ let package = Package(
         .testTarget(name: "KernelTests", dependencies: ["Kernel", "TestSupport"]),
         .testTarget(name: "SessionProtocolTests", dependencies: ["SessionProtocol"]),
         .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
-        .testTarget(name: "RendezvousTests", dependencies: ["Rendezvous"]),
+        .testTarget(name: "RendezvousTests", dependencies: ["Rendezvous", "SessionProtocol"]),
         .testTarget(name: "PolicyTests", dependencies: ["Policy", "Kernel"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport"]),
         .testTarget(name: "TrustTests", dependencies: ["Trust", "TestSupport"]),

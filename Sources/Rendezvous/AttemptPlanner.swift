@@ -161,7 +161,6 @@ public struct AttemptPlanner: Sendable {
         case .lastHope: break
         case .racing(let race) where now >= race.end:
             phase = .lastHope
-            waiting = []
             effects = abort { $0 != 0 }
         case .racing(var race):
             while race.nextStart <= now, roomSince <= now, !waiting.isEmpty {
@@ -179,7 +178,8 @@ public struct AttemptPlanner: Sendable {
         }
         switch phase {
         case .notStarted, .over: return []
-        case .racing where mayMoreCome || !waiting.isEmpty: return []
+        // Nothing waits here: it would have begun when the last one failed.
+        case .racing where mayMoreCome: return []
         case .racing, .lastHope:
             phase = .over
             return [.failed(errno)]

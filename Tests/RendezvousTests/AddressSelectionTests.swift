@@ -69,11 +69,16 @@ struct SourceSelectionTests {
         #expect(source("2001:db8:1::1", [near, elsewhere, sameInterface]) == sameInterface.address)
     }
 
+    @Test("rule 6: prefer matching label, before temporary addresses")
+    func rule6() {
+        let temporary = LocalAddress("2001:db8:1::2", temporary: true)
+        #expect(source("2002:c633:6401::1", [temporary, "2002:c633:9::2"]) == "2002:c633:9::2")
+    }
+
     @Test("rule 7 comes before rule 8, which counts no bits behind the source's prefix")
     func rules7And8() {
         let temporary = LocalAddress("2001:db8:3::9", temporary: true)
-        #expect(
-            source("2001:db8:1::1", ["2001:db8:1::2", temporary]) == "2001:db8:1::2", "neighbours tell the interface")
+        #expect(source("2001:db8:1::1", ["2001:db8:1::2", temporary]) == temporary.address)
         let locals: [LocalAddress] = ["2001:db8:1::2", "2001:db8:1::1:2"]
         #expect(AddressSelection(locals: locals).source(for: "2001:db8:1::1:1")?.address == "2001:db8:1::2")
     }
@@ -173,6 +178,8 @@ struct DestinationOrderTests {
     @Test("rule 1: what cannot be reached comes last, by its family or by what the kernel says")
     func rule1() {
         #expect(sorted(["2001:db8::1", "192.0.2.1"], ["10.0.0.1"]) == ["192.0.2.1", "2001:db8::1"])
+        // A source that hardly fits is one.
+        #expect(sorted(["192.0.2.1", "fd00::1"], ["fe80::1%1"]) == ["fd00::1", "192.0.2.1"])
         let selection = AddressSelection(locals: ["10.0.0.1"], routes: ["10.0.0.2": .none])
         #expect(selection.sorted(["10.0.0.2", "192.0.2.1"]) == ["192.0.2.1", "10.0.0.2"])
         // Precedence still counts among those.

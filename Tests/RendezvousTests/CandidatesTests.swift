@@ -52,6 +52,13 @@ struct CandidatesTests {
             Candidates(asked: "127.0.0.2", bound: "127.0.0.1").pairs(with: others, by: selection) == [
                 pair("127.0.0.1", "127.0.0.2"), pair("127.0.0.1", "127.0.0.1"),
             ])
+        let near = Candidates(asked: "169.254.1.1", bound: "169.254.1.2")
+        #expect(
+            near.pairs(with: others + ["169.254.1.3"], by: selection).map(\.destination) == [
+                "169.254.1.1", "127.0.0.1", "169.254.1.3",
+            ])
+        let own = Candidates(asked: "127.0.0.2", bound: "127.0.0.1")
+        #expect(own.pairs(with: ["169.254.1.3"], by: selection) == [own.first])
         let port = Candidates(asked: "203.0.113.1", bound: "0.0.0.0")
         #expect(port.first == pair(nil, "203.0.113.1"), "a port alone is no source")
     }
