@@ -112,4 +112,35 @@ struct PolicyTests {
         try gateway.child.send(signal: SIGTERM)
         #expect(try gateway.child.wait() == .success)
     }
+
+    /// SIGHUP of a terminal that goes is the end, from the kernel or passed on by a shell; another is not.
+    @Test("a gateway at a terminal ends with it, and not at another SIGHUP", arguments: [false, true])
+    func terminal(underShell: Bool) throws {
+        let driver = #"""
+            import os, pty, select, signal, sys
+            command = [sys.argv[1], 'gateway', '--plain', '--listen', '127.0.0.1:0', '--allow', '*:1', '--state', sys.argv[2]]
+            pid, terminal = pty.fork()
+            if pid == 0:
+                if sys.argv[3] == 'false': os.execv(command[0], command)
+                child = os.posix_spawn(command[0], command, os.environ)
+                def pass_on(*_):
+                    os.kill(child, signal.SIGHUP)
+                    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                signal.signal(signal.SIGHUP, pass_on)
+                while True: signal.pause()
+            run = os.environ['XDG_RUNTIME_DIR'] + '/usl'
+            def gateways(): return [name for name in os.listdir(run) if name.startswith('gateway-')] if os.path.isdir(run) else []
+            def ready(): return b'gateways' in os.popen(command[0] + ' status --json').read().encode()
+            while not (gateways() and ready()): select.select([], [], [], 0.01)
+            os.kill(int(gateways()[0].split('-')[1].split('.')[0]), signal.SIGHUP)
+            said = b''
+            while b'read the configuration again' not in said: said += os.read(terminal, 4096)
+            os.close(terminal)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), gateways())
+            """#
+        let outcome = try installation.run([
+            "python3", "-c", driver, installation.usl, installation.directory + "/state", "\(underShell)",
+        ])
+        #expect(outcome == .init(status: .success, output: "0 []\n", errors: ""))
+    }
 }

@@ -80,12 +80,14 @@ extension EndToEnd {
             }
         }
 
-        /// A gateway by its name, which the agent resolves itself; and an agent that is killed goes on by the same rule.
+        /// A gateway by its name, whose first address does not answer; and an agent that is killed: the next goes on by the same
+        /// rule, and at the same gateway.
         @Test func aRulesGatewayOutlivesItsAgent() throws {
-            try UnderTest.with(.usl) { test in
+            try UnderTest.withoutGateway { test in
                 let peers = try test.servePeers()
+                _ = try test.startGateway(["--listen", "10.77.2.2"])
                 try write(
-                    "[[rule]]\nport = 7002\ngateway = \"server\"\nlinks = \"mirror\"\nsources = [\"10.77.1.2\"]\n",
+                    "[[rule]]\nport = 7002\ngateway = \"server\"\nlinks = \"mirror\"\n",
                     on: test.client)
                 let client = try test.client.start(
                     [try UnderTest.usl(), "-v", "--plain", "--policy", "/run/usl.toml", "--"]
