@@ -134,12 +134,12 @@ struct PathTests {
         try Lab.with(plan) { lab in
             let client = lab["client"]
             func reaches(_ source: String) throws -> Bool {
-                try client.run(["ping", "-c", "1", "-W", "1", "-I", source, lab["server"].address]).status == .success
+                try client.run(["ping", "-c", "1", "-W", "5", "-I", source, lab["server"].address]).status == .success
             }
             #expect(try reaches(client.address(0)) && reaches(client.address(1)))
             try client.takeDown(0)
             #expect(try reaches(client.address(1)))
-            #expect(try client.run(["ping", "-c", "1", "-W", "1", lab["server"].address]).status == .success)
+            #expect(try client.run(["ping", "-c", "1", "-W", "5", lab["server"].address]).status == .success)
             try client.bringUp(0)
             #expect(try reaches(client.address(0)))
             try client.renumber(0, to: 9)
