@@ -45,7 +45,10 @@ final class Forward {
             agent.route(to: target, for: .forward) { route in
                 guard let leg = waiting.take() else { return }
                 switch route {
-                case .direct, .shim:
+                case .shim(let verdict):
+                    agent.escrow.release(key)
+                    Forward.race(leg, to: target, PathSearch(verdict, agent.rules), agent)
+                case .direct:
                     agent.escrow.release(key)
                     PlainRelay.start(leg, to: target, on: agent.loop) { error in
                         agent.notices.warn("\(target): \(error); the connection is reset")
@@ -59,6 +62,26 @@ final class Forward {
                 }
             }
         }
+    }
+}
+
+extension Forward {
+    /// Carries a connection on over the first path that works.
+    private static func race(_ leg: consuming TCPSocket, to target: SocketAddress, _ search: PathSearch, _ agent: Agent)
+    {
+        var waiting: TCPSocket? = consume leg
+        let race = PathRace(to: target, search, from: nil, history: .notStarted, agent) { outcome in
+            guard let leg = waiting.take() else { return }
+            switch consume outcome {
+            case .connected(_, let socket):
+                agent.countConnections(+1)
+                PlainRelay.join(leg, with: socket, on: agent.loop) { agent.countConnections(-1) }
+            case .failed(let error):
+                agent.notices.warn("\(target): \(error); the connection is reset")
+                _ = try? leg.abort()
+            }
+        }
+        race.begin()
     }
 }
 

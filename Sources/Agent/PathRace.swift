@@ -6,7 +6,8 @@ import SessionProtocol
 import SystemPackage
 import Transport
 
-/// Tries pairs of source and destination with sockets of this process, until one is connected. On the main loop.
+/// Tries pairs of source and destination with sockets of this process, until one is connected. On the main loop. It lives as
+/// long as it lasts.
 final class PathRace {
     /// A pair that works.
     struct Path: CustomStringConvertible {
@@ -19,8 +20,8 @@ final class PathRace {
 
     enum Outcome: ~Copyable {
         case connected(Path, TCPSocket)
-        /// Nothing works, and nothing more can come.
-        case failed
+        /// Nothing works, and nothing more can come; with the error of the attempt that was asked for, if it was made here.
+        case failed(Errno)
     }
 
     /// One attempt.
@@ -78,18 +79,22 @@ final class PathRace {
     private var isOver = false
     /// All others have failed.
     private var isHopeless = false
+    private var lastError = Errno(rawValue: 0)
     /// Whether there is anything but what was asked for to wait for.
     private(set) var hasOthers = false
 
     /// - Parameters:
-    ///   - destination: what was asked for, never IPv4-mapped. The application makes that attempt by itself, until
-    ///     ``takeOverFirst()``.
+    ///   - destination: what was asked for, never IPv4-mapped.
+    ///   - history: `.notStarted` if that attempt is made here. If the application makes it by itself, until
+    ///     ``takeOverFirst()``, it counts as failed: of the errors, the application hears only that of its own attempt, which
+    ///     it knows.
     ///   - source: what the application has bound; then other sources are not tried.
     ///   - families: what the application's socket can be connected to.
     ///   - ended: called once, unless the race is cancelled before.
     init(
         to destination: SocketAddress, _ search: PathSearch, from source: SocketAddress.Host?,
-        _ families: Set<IPAddress.Family>, _ agent: Agent, ended: @escaping (consuming Outcome) -> Void
+        families: Set<IPAddress.Family> = Set(IPAddress.Family.allCases), history: FirstAttempt, _ agent: Agent,
+        ended: @escaping (consuming Outcome) -> Void
     ) {
         self.agent = agent
         self.destination = destination
@@ -98,8 +103,7 @@ final class PathRace {
         candidates = Candidates(
             asked: IPAddress(destination.host), bound: source.map { IPAddress($0) },
             mode: search.sourcesOnly ? .sourcesOnly : .destinationsAndSources, families: families)
-        // Of the errors, the application hears only that of its own attempt, which it knows.
-        planner = AttemptPlanner(asked: candidates.first, history: .failed(0), timing: AttemptTiming(search.limits))
+        planner = AttemptPlanner(asked: candidates.first, history: history, timing: AttemptTiming(search.limits))
     }
 
     func begin() {
@@ -109,12 +113,12 @@ final class PathRace {
         agent.alternates.find(
             for: destination, extra: search.addresses, reverse: search.reverseLookup,
             allowsPrivate: search.allowsPrivate
-        ) { [weak self] hosts in
-            guard let self, !isOver else { return }
+        ) { [self] hosts in
+            guard !isOver else { return }
             found += hosts.map { IPAddress($0) }
             offer()
-        } done: { [weak self] in
-            guard let self, !isOver else { return }
+        } done: { [self] in
+            guard !isOver else { return }
             perform(planner.noMoreWillCome(now: now))
         }
     }
@@ -143,8 +147,8 @@ final class PathRace {
     /// The application cannot go on with its own attempt: it is made here, at once.
     func takeOverFirst() {
         let pair = candidates.first
-        first = try? Dial(pair, path(pair), search.transport, on: agent.loop) { [weak self] in
-            self?.firstEnded($0, $1)
+        first = try? Dial(pair, path(pair), search.transport, on: agent.loop) { [self] in
+            firstEnded($0, $1)
         }
     }
 
@@ -168,7 +172,8 @@ final class PathRace {
                 // They had more time than this one.
                 for (older, dial) in dials where older < number { note(dial.pair) }
                 finish(dials.removeValue(forKey: number), pair)
-            case .failed:
+            case .failed(let code):
+                lastError = Errno(rawValue: code)
                 isHopeless = true
                 if first == nil { finish(nil, nil) }
             }
@@ -178,8 +183,8 @@ final class PathRace {
 
     private func dial(_ number: Int, _ pair: CandidatePair) {
         do throws(Errno) {
-            dials[number] = try Dial(pair, path(pair), search.transport, on: agent.loop) { [weak self] in
-                self?.dialEnded(number, $0, $1)
+            dials[number] = try Dial(pair, path(pair), search.transport, on: agent.loop) { [self] in
+                dialEnded(number, $0, $1)
             }
         } catch {
             fail(number, pair, error)
@@ -220,7 +225,7 @@ final class PathRace {
 
     private func finish(_ winner: Dial?, _ pair: CandidatePair?) {
         cancel()
-        guard let winner, let pair, let socket = winner.release() else { return ended(.failed) }
+        guard let winner, let pair, let socket = winner.release() else { return ended(.failed(lastError)) }
         agent.badPairs.forget(pair, port: destination.port)
         ended(.connected(winner.path, socket))
     }

@@ -116,7 +116,10 @@ final class ShimRequest {
 
     private func search(because code: Int32) {
         failure = code
-        let race = PathRace(to: destination.unmapped, search, from: limits.source, limits.families, agent) { [self] in
+        let race = PathRace(
+            to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0), agent
+        ) {
+            [self] in
             ended($0)
         }
         stage = .racing(race)

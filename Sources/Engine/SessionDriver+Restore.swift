@@ -38,6 +38,7 @@ extension SessionDriver {
             if let paths {
                 configuration.mode = paths.mode
                 configuration.paths = paths.usable(in: network)
+                configuration.destinations = paths.gateways.count
             }
             let session = Session.restored(
                 SessionSnapshot(

@@ -87,6 +87,7 @@ public final class SessionDriver {
         var configuration = buffers.configuration(suspendLimit: suspendLimit, seed: id.low, promise)
         configuration.mode = paths.mode
         configuration.paths = paths.usable(in: network)
+        configuration.destinations = paths.gateways.count
         let driver = SessionDriver(
             session: .opener(open, configuration, loop.now), destination: destination, paths: paths,
             agreement: agreement, key: nil, promise, buffers, loop, owner)

@@ -46,9 +46,12 @@ struct Path: Sendable {
         max(Path.minimumDialPatience, (roundTrip ?? .zero) + (roundTrip ?? .zero) / 2)
     }
     static let minimumDialPatience = Interval.milliseconds(250)
-    /// The same for a session that has had no link yet, and knows nothing of the path.
+    /// The same for a session that has had no link yet, and knows nothing of the path: where all dials lead to one address, a
+    /// second one soon would only find the same.
     static let openingPatience = Interval.seconds(1)
     /// Dials under way on one path. The kernel repeats each SYN every second (`TCP_RTO_MAX_MS`), so that four of them, a
     /// quarter of a second apart, find a path within a quarter of a second of its return.
     static let maximumDials = 4
+    /// The same where each dial leads to another address: one for each, as far as an opener has room.
+    static let maximumDialsToMany = 12
 }

@@ -54,7 +54,7 @@ extension Session {
     private mutating func dialAfresh(_ index: Int, _ now: Instant) {
         let id = paths[index].id
         guard wantsLink(id), let newest = links.last(where: { isUnderWay($0, on: id) }) else { return }
-        if links.count(where: { isUnderWay($0, on: id) }) >= Path.maximumDials {
+        if links.count(where: { isUnderWay($0, on: id) }) >= maximumDials {
             guard now - newest.stageSince >= Backoff.firstDelay,
                 let oldest = links.firstIndex(where: { isUnderWay($0, on: id) })
             else { return }
@@ -111,7 +111,7 @@ extension Session {
         }
         paths[index].nextDial = .none
         let dials = links.count(where: { isUnderWay($0, on: id) })
-        guard dials < Path.maximumDials, paths[index].backoff.isEager(now),
+        guard dials < maximumDials, paths[index].backoff.isEager(now),
             let patience = patience(with: newest, on: paths[index])
         else { return }
         // A rival that has failed at once is followed no sooner than one without an answer.
@@ -128,7 +128,8 @@ extension Session {
     private func patience(with link: Link, on path: Path) -> Interval? {
         switch link.state {
         case .connecting, .connectingEarly:
-            knowsNoLinkYet ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
+            knowsNoLinkYet && configuration.destinations == 1
+                ? max(path.dialPatience, Path.openingPatience) : path.dialPatience
         case .claiming, .attaching: patienceForAnswer(of: link)
         case .opening:
             // The acceptor answers when its target has; once it has done so on another link, at once.
@@ -139,6 +140,10 @@ extension Session {
 
     private func patienceForAnswer(of link: Link) -> Interval {
         max(Liveness.minimumPatience, (link.liveness.roundTrip.smoothed ?? .zero) * 4)
+    }
+
+    private var maximumDials: Int {
+        max(Path.maximumDials, min(configuration.destinations, Path.maximumDialsToMany))
     }
 
     private var knowsNoLinkYet: Bool {

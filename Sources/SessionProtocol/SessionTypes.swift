@@ -9,6 +9,8 @@ public struct SessionConfiguration: Sendable {
     public var mode: LinkMode
     /// Opener: the paths at the start, the first of which is dialled first.
     public var paths: [PathID]
+    /// Opener: how many addresses the acceptor has. Dials on a path lead to each in turn.
+    public var destinations = 1
     /// Seeds the jitter of the backoff.
     public var seed: UInt64
 

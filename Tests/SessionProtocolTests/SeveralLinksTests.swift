@@ -172,6 +172,25 @@ import Testing
         #expect(dials < 30)
     }
 
+    /// An acceptor of many addresses, of which the first are silent: each has its dial, as soon as RFC 8305 has it.
+    @Test func manyDestinations() {
+        func dials(destinations: Int, within limit: Interval) -> Int {
+            var configuration = SessionConfiguration(seed: 1)
+            configuration.destinations = destinations
+            let begin = Instant(nanoseconds: 0)
+            var session = Session.opener(Samples.open, configuration, begin)
+            var count = 0
+            for step in 0..<limit.nanoseconds / 10_000_000 {
+                session.tick(begin + .milliseconds(step * 10))
+                while let effect = session.nextEffect() { if case .dial = effect { count += 1 } }
+            }
+            return count
+        }
+        #expect(dials(destinations: 1, within: .milliseconds(1900)) == 2)
+        #expect(dials(destinations: 8, within: .milliseconds(1900)) == 8)
+        #expect(dials(destinations: 100, within: .seconds(5)) == Path.maximumDialsToMany)
+    }
+
     /// Addresses that come and go within milliseconds: each change is followed by a dial, up to a few.
     @Test func everyChangeOfTheNetworkIsFollowed() {
         var pair = Pair()
