@@ -83,7 +83,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Trust",
+                "SessionHost", "Engine", "Interception", "Keeper", "Policy", "Rendezvous", "Trust",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -15,11 +15,13 @@ enum FuzzTarget: String {
     case control
     /// `usl.toml`, which nobody but its owner writes, and which must not end a gateway all the same.
     case configuration
+    /// What a front answers to a probe, and the file of what was found.
+    case detection
 
     static let chosen: FuzzTarget = {
         let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
         guard let target = FuzzTarget(rawValue: name) else {
-            fputs("FUZZ_TARGET is one of: frames handshake session control configuration\n", stderr)
+            fputs("FUZZ_TARGET is one of: frames handshake session control configuration detection\n", stderr)
             exit(2)
         }
         return target
@@ -32,6 +34,7 @@ enum FuzzTarget: String {
         case .session: fuzzSession(input)
         case .control: fuzzControl(input)
         case .configuration: fuzzConfiguration(input)
+        case .detection: fuzzDetection(input)
         }
     }
 }

@@ -53,16 +53,24 @@ extension Agent {
 
     private func detect(_ destination: SocketAddress, _ verdict: Verdict, _ decided: @escaping (Route) -> Void) {
         if verdict.detection == .off { return decided(.shim(verdict)) }
-        let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
-        detection.look(at: place) { [self] gateways in
+        detection.look(at: destination, verdict.detection) { [self] outcome in
+            for remark in outcome.remarks { notices.warn(remark) }
+            let gateways = outcome.gateways
             if !gateways.isEmpty { return decided(.session(rules.route(to: gateways, named: nil, verdict))) }
             guard let pin = verdict.pin, !options.isPlain else { return decided(.shim(verdict)) }
             // Whoever can keep its answers away must not be able to talk a program out of its protection.
+            let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
             notices.warn(
                 "no gateway answers at \(place), and \(origin(of: verdict)) says that its key is \(pin); nothing is "
                     + "connected without it")
             decided(.session(rules.route(to: [place], named: nil, verdict)))
         }
+    }
+
+    /// A link of a session that is not open yet has failed: what was detected may be out of date.
+    func openingFailed(through route: GatewayRoute?) {
+        guard let route, route.name == nil else { return }
+        for gateway in route.addresses { detection.failed(gateway) }
     }
 
     private func origin(of verdict: Verdict) -> String { verdict.origin?.description ?? "no rule" }

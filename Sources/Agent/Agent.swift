@@ -29,7 +29,8 @@ final class Agent {
     let admission: Admission
     private let ledger: SessionLedger
     private(set) lazy var detection = Detection(
-        isPlain: options.isPlain, trust: trust, on: loop, warn: { [unowned self] in notices.warn($0) })
+        isPlain: options.isPlain, trust: trust,
+        store: DetectionStore(in: options.state, on: loop) { [unowned self] in notices.explain($0) }, on: loop)
     /// What applications take their sockets for, by the cookie of the socket.
     private(set) var socketNames: [UInt64: SocketNames] = [:]
     /// Where further addresses of destinations come from.

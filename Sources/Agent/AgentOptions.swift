@@ -30,6 +30,8 @@ public struct AgentOptions: Sendable {
     public var gateway: Gateway?
     /// nil: as the rules say. What they refuse stays refused.
     public var treatment: Treatment?
+    /// How unknown destinations are asked; nil: as the rules say.
+    public var detection: DetectionMode?
     /// Whether links to other hosts are plain instead of TLS.
     public var isPlain = false
     /// The gateway's key, if it was given: then none is remembered.

@@ -276,6 +276,7 @@ final class ConnectRequest {
         guard case .opening = stage else {
             return agent.notices.explain("\(name) to \(destination): link lost: \(failure.explanation); resuming")
         }
+        agent.openingFailed(through: route)
         // Another try would find the same key.
         if case .security(.untrustedKey) = failure { return session?.giveUpOpening() ?? () }
         agent.notices.warn(

@@ -1,72 +1,200 @@
 import Engine
 import Kernel
+import Policy
 import Rendezvous
 import Transport
 
-/// Whether there is a gateway at a destination, as far as it is known, and else by asking. On the main loop.
+/// Whether there is a gateway for a destination, as far as it is known, and else by asking. On the main loop.
 final class Detection {
+    /// What became of a question.
+    struct Answer {
+        let question: DetectionQuestion
+        /// None: an ordinary peer.
+        let gateways: [SocketAddress]
+        /// The key that the first of them has shown, if it was asked just now and has one.
+        var key: Fingerprint?
+        /// For people: what is there, if it is not an ordinary server, and not used.
+        var remark: String?
+        /// Until when it holds, in seconds since 1970; nil for what has only just been learnt.
+        var until: UInt64?
+        /// Whether it is worth remembering.
+        var counts = true
+    }
+
+    /// What is to be done, and why.
+    struct Outcome {
+        /// None: an ordinary peer.
+        let gateways: [SocketAddress]
+        /// The answer that decided; nil where an older one did, which the present ones contradict.
+        let answer: Answer?
+        /// Lines for people.
+        let remarks: [String]
+    }
+
     private let isPlain: Bool
     private let trust: GatewayTrust
+    private let store: DetectionStore
     private let loop: EventLoop
-    private let warn: (String) -> Void
-    private var cache = DetectionCache<SocketAddress>()
-    /// Connections that wait for the same place to be asked.
-    private var asking: [SocketAddress: [([SocketAddress]) -> Void]] = [:]
+    /// Connections that wait for the same answer.
+    private var asking: [DetectionQuestion: [(Answer) -> Void]] = [:]
 
     /// - Parameter isPlain: whether links to other hosts are plain.
-    init(isPlain: Bool, trust: GatewayTrust, on loop: EventLoop, warn: @escaping (String) -> Void) {
+    init(isPlain: Bool, trust: GatewayTrust, store: DetectionStore, on loop: EventLoop) {
         self.isPlain = isPlain
         self.trust = trust
+        self.store = store
         self.loop = loop
-        self.warn = warn
     }
 
-    /// Finds the gateways of a destination, none of an ordinary peer; calls `decided` at once if that is known, else when it is.
-    ///
-    /// - Parameter place: where its gateway would be.
-    func look(at place: SocketAddress, decided: @escaping ([SocketAddress]) -> Void) {
-        switch cache.finding(for: place, now: loop.now.nanoseconds) {
-        case .gateway: return decided([place])
-        case .ordinary: return decided([])
-        case nil: break
-        }
-        let isFirst = asking[place] == nil
-        asking[place, default: []].append(decided)
-        guard isFirst else { return }
-        let security = isPlain || place.isLoopback ? nil : { [trust] in try trust.ownContext() }
-        GatewayProbe.start(place, security, on: loop) { [self] finding in
-            let gateways = gateways(after: finding, at: place)
-            for decided in asking.removeValue(forKey: place) ?? [] { decided(gateways) }
+    /// Finds the gateways of a destination; calls `decided` at once if they are known, else when they are.
+    func look(at destination: SocketAddress, _ mode: DetectionMode, decided: @escaping (Outcome) -> Void) {
+        let destination = destination.unmapped
+        let place = destination.with(port: AgentOptions.gatewayPort)
+        switch mode {
+        case .off: decided(Outcome(gateways: [], answer: nil, remarks: []))
+        case .port: ask(.port, at: place) { [self] in decided(outcome(of: [$0], place)) }
+        case .probe:
+            ask(.port, at: place) { [self] first in
+                guard first.gateways.isEmpty else { return decided(outcome(of: [first], place)) }
+                ask(.probe, at: destination) { [self] in decided(outcome(of: [first, $0], place)) }
+            }
         }
     }
 
-    private func gateways(after finding: GatewayProbe.Finding, at place: SocketAddress) -> [SocketAddress] {
-        if finding == .gateway {
-            cache.note(.gateway, for: place, now: loop.now.nanoseconds)
-            return [place]
+    /// A gateway that was found could not be reached: whoever asks next asks it again.
+    func failed(_ gateway: SocketAddress) { store.expire(gateway: "\(gateway)") }
+
+    // MARK: - Deciding
+
+    private func outcome(of answers: [Answer], _ place: SocketAddress) -> Outcome {
+        let decisive = answers.first { !$0.gateways.isEmpty }
+        let found = decisive?.gateways ?? []
+        let former = answers.flatMap { store.lastFinding(for: $0.question)?.gateways ?? [] }
+            .compactMap { SocketAddress($0) }
+        let known = isPlain ? [] : Self.distinct(former + [place]).filter { trust.knows("\($0)") }
+        // Whoever can keep answers away, or give other ones, must not be able to talk a program out of its protection.
+        if !known.isEmpty, !known.contains(where: { found.contains($0) }), found.isEmpty || !trust.takesOneKeyOnly {
+            return Outcome(gateways: known, answer: nil, remarks: [Self.contradiction(of: known[0], found)])
         }
-        if !isPlain, trust.knows("\(place)") {
-            // Whoever can keep its answers away must not be able to talk a program out of its protection.
-            warn(
+        for answer in answers where answer.until == nil && answer.counts {
+            store.note(answer.gateways.map(\.description), for: answer.question, isForOthers: answer.remark == nil)
+        }
+        if !found.isEmpty { return Outcome(gateways: found, answer: decisive, remarks: []) }
+        var remarks = answers.compactMap(\.remark).map { "\($0); connected directly" }
+        if remarks.isEmpty, let gone = former.first {
+            remarks = ["the gateway at \(gone) does not answer any more; connected directly"]
+        }
+        return Outcome(gateways: [], answer: answers.last, remarks: remarks)
+    }
+
+    private static func contradiction(of known: SocketAddress, _ found: [SocketAddress]) -> String {
+        let rest =
+            "If there is none any more, or that is another host's address in this network: usl trust remove \(known)"
+        guard let other = found.first else {
+            return """
+                the gateway at \(known) is known by its key, and does not answer as one; nothing is connected without it. \(rest)
                 """
-                the gateway at \(place) is known by its key, and does not answer as one; nothing is connected without it. If \
-                there is none any more, or that is another host's address in this network: usl trust remove \(place)
-                """)
-            return [place]
         }
-        let hadGateway = cache.lastFinding(for: place) == .gateway
-        cache.note(.ordinary, for: place, now: loop.now.nanoseconds)
+        return """
+            the gateway at \(known) is known by its key, and somebody says now that \(other) is to be used; nothing is connected \
+            without the known one. \(rest)
+            """
+    }
+
+    private static func distinct(_ addresses: [SocketAddress]) -> [SocketAddress] {
+        var seen: Set<SocketAddress> = []
+        return addresses.filter { seen.insert($0).inserted }
+    }
+
+    // MARK: - Asking
+
+    private func ask(_ way: DetectionQuestion.Way, at place: SocketAddress, done: @escaping (Answer) -> Void) {
+        let question = DetectionQuestion(way, at: "\(place)", isPlain: isPlain)
+        if let known = store.finding(for: question), isReliable(known, for: question) {
+            let gateways = known.gateways.compactMap { SocketAddress($0) }
+            return done(Answer(question: question, gateways: gateways, until: known.until))
+        }
+        let isFirst = asking[question] == nil
+        asking[question, default: []].append(done)
+        guard isFirst else { return }
+        let finish = { [self] (answer: Answer) in
+            for done in asking.removeValue(forKey: question) ?? [] { done(answer) }
+        }
+        switch way {
+        case .port: probe(place) { [self] in finish(answer(to: question, $0, at: place)) }
+        case .probe:
+            InBandProbe.start(place, on: loop) { [self] in inBand($0, at: place, question, finish) }
+        }
+    }
+
+    /// Without a key that is known, nothing but its answer keeps a connection at a gateway. One that another command has found may be
+    /// gone, and must not take connections with it that would be plain ones otherwise.
+    private func isReliable(_ finding: DetectionFinding, for question: DetectionQuestion) -> Bool {
+        store.isOwn(question) || finding.gateways.allSatisfy { !isPlain && trust.knows($0) }
+    }
+
+    private func probe(_ place: SocketAddress, done: @escaping (GatewayProbe.Finding) -> Void) {
+        let security = isPlain || place.isLoopback ? nil : { [trust] in try trust.ownContext() }
+        GatewayProbe.start(place, security, on: loop, done: done)
+    }
+
+    private func answer(
+        to question: DetectionQuestion, _ finding: GatewayProbe.Finding, at place: SocketAddress
+    ) -> Answer {
+        var answer = Answer(question: question, gateways: [])
         switch finding {
-        case .gateway: break
-        case .nobody:
-            if hadGateway { warn("the gateway at \(place) does not answer any more; connected directly") }
-        case .stranger: warn("\(place) is no USL gateway, though something listens there; connected directly")
-        case .disagreeing:
-            let theirs = isPlain ? "TLS, and this end plain links" : "plain links, and this end TLS"
-            warn(
-                "the gateway at \(place) speaks \(theirs); give --plain at both ends or at neither; connected directly")
-        case .keyless(let reason): warn("something listens at \(place), but \(reason); connected directly")
+        case .gateway(let key): return Answer(question: question, gateways: [place], key: key)
+        case .nobody: break
+        case .stranger: answer.remark = "\(place) is no USL gateway, though something listens there"
+        case .disagreeing: answer.remark = disagreement(at: place)
+        case .keyless(let reason):
+            answer.remark = "something listens at \(place), but \(reason)"
+            answer.counts = false
         }
-        return []
+        return answer
+    }
+
+    private func disagreement(at place: SocketAddress) -> String {
+        let theirs = isPlain ? "TLS, and this end plain links" : "plain links, and this end TLS"
+        return "the gateway at \(place) speaks \(theirs); give --plain at both ends or at neither"
+    }
+
+    // MARK: - Asking in-band
+
+    private func inBand(
+        _ finding: InBandProbe.Finding, at place: SocketAddress, _ question: DetectionQuestion,
+        _ finish: @escaping (Answer) -> Void
+    ) {
+        switch finding {
+        case .ordinary: finish(Answer(question: question, gateways: []))
+        case .garbage:
+            finish(
+                Answer(question: question, gateways: [], remark: "\(place) answers whether it has USL with nonsense"))
+        case .answer(let answer):
+            let named = answer.gateways.compactMap { GatewayClaim($0, by: place) }
+            let usable = named.filter { isPlain ? !$0.isTLS : $0.isTLS || $0.address.isLoopback }
+            guard !usable.isEmpty else {
+                let remark =
+                    named.first.map { disagreement(at: $0.address) } ?? "\(place) names no gateway that can be used"
+                return finish(Answer(question: question, gateways: [], remark: remark))
+            }
+            verify(usable.map(\.address)[...], named: place, question, finish)
+        }
+    }
+
+    /// Takes the first gateway that answers as one: what a front says may be out of date, or behind a firewall.
+    private func verify(
+        _ claims: ArraySlice<SocketAddress>, named place: SocketAddress, _ question: DetectionQuestion,
+        _ finish: @escaping (Answer) -> Void
+    ) {
+        guard let claim = claims.first else { return }
+        probe(claim) { [self] finding in
+            if case .gateway(let key) = finding {
+                return finish(Answer(question: question, gateways: [claim], key: key))
+            }
+            guard claims.count == 1 else { return verify(claims.dropFirst(), named: place, question, finish) }
+            let remark = "\(place) names a gateway at \(claim), which does not answer"
+            finish(Answer(question: question, gateways: [], remark: remark))
+        }
     }
 }

@@ -50,8 +50,8 @@ final class Forward {
                     Forward.race(leg, to: target, PathSearch(verdict, agent.rules), agent)
                 case .direct:
                     agent.escrow.release(key)
-                    PlainRelay.start(leg, to: target, on: agent.loop) { error in
-                        agent.notices.warn("\(target): \(error); the connection is reset")
+                    PlainRelay.start(leg, to: [target], on: agent.loop) { error in
+                        if let error { agent.notices.warn("\(target): \(error); the connection is reset") }
                     }
                 case .refused(let error):
                     agent.notices.warn("\(target): \(error); the connection is reset")

@@ -81,7 +81,9 @@ final class ForwardedConnection {
         case .opened: cancelBudget()
         case .linkFailed(let failure):
             // Once it is open, a pause is worth a line only if it lasts.
-            if budget != nil { agent.notices.warn("\(gatewayName): \(failure.explanation); trying again") }
+            guard budget != nil else { break }
+            agent.openingFailed(through: route)
+            agent.notices.warn("\(gatewayName): \(failure.explanation); trying again")
         case .suspension(let change): agent.notice(change, of: "forward to \(target)", through: gatewayName)
         case .givenUp(let surrender): agent.notice(surrender, of: "\(target)")
         case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")

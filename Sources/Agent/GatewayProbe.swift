@@ -9,7 +9,8 @@ import Transport
 /// handshake, or says USL's preface and waits for the gateway's.
 final class GatewayProbe {
     enum Finding: Equatable {
-        case gateway
+        /// The key that it shows; nil over a plain link.
+        case gateway(Fingerprint?)
         /// A gateway that is plain where this end wants TLS, or the other way round.
         case disagreeing
         /// Nobody listens there, or nobody answers.
@@ -108,12 +109,12 @@ final class GatewayProbe {
 
     private func shake() {
         switch link?.handshake() {
-        case .done: finish(.gateway)
+        case .done: finish(.gateway(link?.peerFingerprint))
         case .needsRead, .needsWrite, nil: return
         case .failed(.plainPeer): finish(.disagreeing)
         case .failed(.socket(let error)): failed(error)
         // It shows a key, and does not like this end's.
-        case .failed(.refusedByPeer), .failed(.keyRefused): finish(.gateway)
+        case .failed(.refusedByPeer), .failed(.keyRefused): finish(.gateway(link?.peerFingerprint))
         case .failed(.notTLS), .failed(.version), .failed(.application), .failed(.noCertificate), .failed(.closed),
             .failed(.other):
             finish(.stranger)
@@ -130,7 +131,7 @@ final class GatewayProbe {
                 guard Wire.preface[matched...].starts(with: bytes) else { return finish(.stranger) }
                 matched += bytes.count
                 guard matched == Wire.preface.count else { continue }
-                return finish(count > bytes.count ? .disagreeing : .gateway)
+                return finish(count > bytes.count ? .disagreeing : .gateway(nil))
             case .wouldBlock: return
             case .endOfStream: return finish(.stranger)
             case .failed(let error): return failed(error)

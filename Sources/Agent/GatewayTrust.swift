@@ -65,10 +65,16 @@ final class GatewayTrust {
         }
     }
 
+    /// Whether `--pin` gives the key of whatever gateway it is.
+    var takesOneKeyOnly: Bool { pin != nil }
+
     /// Whether a key is known under that name, or something that cannot be read.
     func knows(_ name: String) -> Bool {
         do { return try knownKey(of: name) != nil } catch { return true }
     }
+
+    /// The key that is known under that name, if it can be read.
+    func known(_ name: String) -> Fingerprint? { (try? knownKey(of: name)) ?? nil }
 
     private func knownKey(of name: String) throws -> Fingerprint? {
         if let pin { return pin }

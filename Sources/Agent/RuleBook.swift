@@ -60,6 +60,7 @@ final class RuleBook {
     private func overridden(_ verdict: Verdict) -> Verdict {
         var verdict = verdict
         if let treatment = options.treatment, verdict.treatment != .refuse { verdict.treatment = treatment }
+        if let detection = options.detection { verdict.detection = detection }
         if options.gateway != nil { verdict.gateway = nil }
         if options.pin != nil { verdict.pin = nil }
         if options.mode != nil { verdict.links = nil }

@@ -30,7 +30,7 @@ extension FrontDoor {
 
     private func openTarget(_ pending: PendingSession) {
         let asked = pending.open.destination.socketAddress
-        guard let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) else {
+        guard let targets = targets(of: asked) else {
             turnAway(pending.remote, .notAllowed, pending.line("\(asked) refused: no --allow has it"))
             if let first = pending.first { refuse(first, .notAllowed, options.allow.refusal(of: asked)) }
             return
@@ -41,7 +41,7 @@ extension FrontDoor {
         }
         registry.add(pending)
         admission.admit { [self] shortage in
-            guard let shortage else { return connect(pending, target) }
+            guard let shortage else { return connect(pending, targets[...]) }
             turnAway(
                 pending.remote, .exhausted,
                 pending.line("\(asked) refused: \(shortage.explanation), and no session is suspended"))
@@ -50,7 +50,19 @@ extension FrontDoor {
         }
     }
 
-    private func connect(_ pending: PendingSession, _ target: SocketAddress) {
+    /// Where to connect for a destination that an opener asks for: a front's leads to what is behind it. nil if it is not allowed.
+    private func targets(of asked: SocketAddress) -> [SocketAddress]? {
+        let asked = asked.unmapped
+        if let front = options.fronts.first(where: { $0.serves(asked, ownAddresses: AllowList.hostAddresses) }) {
+            return front.targets
+        }
+        return options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses).map { [$0] }
+    }
+
+    /// - Parameter targets: not empty; the first that can be connected to is the one.
+    private func connect(_ pending: PendingSession, _ targets: ArraySlice<SocketAddress>) {
+        var others = targets
+        guard let target = others.popFirst() else { return }
         let header =
             options.sendsProxyHeader
             ? ProxyHeader.encode(source: pending.remote, destination: pending.open.destination.socketAddress) : []
@@ -61,7 +73,7 @@ extension FrontDoor {
             case .connected(let socket, let key): begin(pending, socket, target, key)
             case .failed(let error, let key):
                 if let key { escrow.release(key) }
-                fail(pending, error, target)
+                if others.isEmpty { fail(pending, error, target) } else { connect(pending, others) }
             }
         }
     }

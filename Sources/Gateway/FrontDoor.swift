@@ -11,11 +11,6 @@ import Transport
 
 /// Where openers arrive: listens, reads first frames, opens targets, and brings links to their sessions. On the main loop.
 final class FrontDoor {
-    /// Connections accepted in a row, and the pause behind them: a flood of them must not keep the loop.
-    private static let acceptsPerTurn = 256
-    private static let breath = Interval.milliseconds(1)
-    /// How soon to try again to accept when descriptors have run out: no event tells when there are some.
-    private static let acceptRetry = Interval.milliseconds(100)
     /// Connections whose SYN has brought data and whose handshake is not over, so that nobody has shown yet to be at their address:
     /// somebody with a cookie can have so many of TLS's handshakes begun, and no more (RFC 7413, 5.1). At a round trip of 50 ms
     /// it is enough for 5,000 links a second to come back; those beyond take a round trip longer.
@@ -33,18 +28,16 @@ final class FrontDoor {
     var strangers: Strangers
     let notices: GroupedNotices
     let instance: UInt64
-    private var listeners: [Listener] = []
+    private var acceptor: Acceptor?
+    private var fronts: FrontDesk?
     var registry = SessionRegistry()
-    private var retryTimer: TimerToken?
-    private var isOutOfDescriptors = false
     private var ticketTimer: TimerToken?
     /// How long the key of tickets is used: a ticket lives as long again at most.
     private static let ticketKeyLife = Interval.hours(12)
 
     init(
-        _ options: GatewayOptions, instance: UInt64, links: LinkAdmission, listeners: consuming [Listener],
-        escrow: EscrowClient,
-        pool: LoopPool, ledger: SessionLedger, logger: Logger
+        _ options: GatewayOptions, instance: UInt64, links: LinkAdmission, listeners: [Listener],
+        escrow: EscrowClient, pool: LoopPool, ledger: SessionLedger, logger: Logger
     ) throws(Errno) {
         self.options = options
         limits = options.limits
@@ -58,11 +51,13 @@ final class FrontDoor {
         loop = pool.main
         admission = Admission(options.limits, pool: pool)
         notices = GroupedNotices(on: loop) { logger.notice("\($0)") }
-        self.listeners = listeners
-        for (index, listener) in self.listeners.enumerated() {
-            _ = try loop.register(listener.socket.number, self, tag: UInt32(index))
-            if !options.isPlain { try? listener.socket.takeFastOpen(queue: FrontDoor.fastOpenQueue) }
+        let others = Set(options.fronts.flatMap(\.listen))
+        let (own, front) = listeners.divided { (try? $0.socket.localAddress()).map { !others.contains($0) } ?? false }
+        if !options.isPlain {
+            for listener in own { try? listener.socket.takeFastOpen(queue: FrontDoor.fastOpenQueue) }
         }
+        acceptor = try Acceptor(own, on: loop, logger) { [unowned self] in greet($0) }
+        fronts = try FrontDesk(front, gateways: own.compactMap { try? $0.socket.localAddress() }, at: self)
         ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
     }
 
@@ -79,29 +74,6 @@ final class FrontDoor {
     }
 
     // MARK: - Accepting
-
-    private func accept(from listener: Listener) {
-        do throws(Errno) {
-            for _ in 0..<FrontDoor.acceptsPerTurn {
-                guard let socket = try listener.socket.accept() else {
-                    isOutOfDescriptors = false
-                    return
-                }
-                greet(socket)
-            }
-            tryAgain(after: FrontDoor.breath)
-        } catch {
-            if !isOutOfDescriptors {
-                logger.warning("cannot accept connections: \(error); raise the limit on open files (ulimit -n)")
-            }
-            isOutOfDescriptors = true
-            tryAgain(after: FrontDoor.acceptRetry)
-        }
-    }
-
-    private func tryAgain(after pause: Interval) {
-        if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + pause) }
-    }
 
     private func greet(_ socket: consuming TCPSocket) {
         guard let remote = try? socket.remoteAddress() else { return }
@@ -202,16 +174,16 @@ final class FrontDoor {
     }
 }
 
-extension FrontDoor: EventHandler, TimerHandler {
-    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { accept(from: listeners[Int(tag)]) }
-
+extension FrontDoor: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
-        if token == ticketTimer {
-            links.rotateTicketKey()
-            ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
-            return
-        }
-        retryTimer = nil
-        for listener in listeners { accept(from: listener) }
+        links.rotateTicketKey()
+        ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
+    }
+}
+
+extension [Listener] {
+    /// Those for which something holds, and the others.
+    fileprivate func divided(_ holds: (Listener) -> Bool) -> ([Listener], [Listener]) {
+        (filter(holds), filter { !holds($0) })
     }
 }

@@ -8,6 +8,8 @@ public struct GatewayOptions: Sendable {
     public var listen: [SocketAddress]
     /// Where a gateway connects for them.
     public var allow: AllowList
+    /// Ports where it stands in front of servers.
+    public var fronts: [Front] = []
     /// Whether links are plain instead of TLS.
     public var isPlain = false
     /// The file of the keys that are served; nil: any key is.
@@ -21,6 +23,12 @@ public struct GatewayOptions: Sendable {
     public var suspend: Duration?
     /// Where what outlives the gateway is kept.
     public var state: StateDirectory
+
+    /// An address where the gateway or its fronts would listen twice.
+    public var addressGivenTwice: SocketAddress? {
+        var seen: Set<SocketAddress> = []
+        return (listen + fronts.flatMap(\.listen)).first { !seen.insert($0).inserted }
+    }
 
     public init(listen: [SocketAddress], allow: AllowList, state: StateDirectory) {
         self.listen = listen

@@ -161,6 +161,14 @@ extension SocketAddress: CustomStringConvertible {
     }
 }
 
+extension SocketAddress {
+    /// Parses what ``description`` writes; nil for anything else, names included.
+    public init?(_ text: String) {
+        guard let parts = HostPort(text), let host = Host(numeric: parts.host) else { return nil }
+        self.init(host: host, port: parts.port)
+    }
+}
+
 extension SocketAddress.Host: CustomStringConvertible {
     /// The address alone, as inet_ntop(3) writes it; a link-local one with `%` and its interface index.
     public var description: String {

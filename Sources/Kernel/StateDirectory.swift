@@ -56,19 +56,21 @@ public struct StateDirectory: Sendable {
     }
 
     /// Puts a file in place of the one that may be there: whoever reads finds the old content or the new one, whole.
-    public func replace(_ name: String, _ content: RawSpan) throws(Errno) {
-        let temporary = try writeTemporary(name, content)
+    ///
+    /// - Parameter isDurable: whether it waits for the disk, so that this holds for a crash of the machine too.
+    public func replace(_ name: String, _ content: RawSpan, isDurable: Bool = true) throws(Errno) {
+        let temporary = try writeTemporary(name, content, isDurable: isDurable)
         do throws(Errno) {
             try check(rename(temporary, file(name)))
         } catch {
             unlink(temporary)
             throw error
         }
-        try sync()
+        if isDurable { try sync() }
     }
 
-    /// A complete file beside the one that is meant, on the disk.
-    private func writeTemporary(_ name: String, _ content: RawSpan) throws(Errno) -> String {
+    /// A complete file beside the one that is meant; on the disk, if it is to be durable.
+    private func writeTemporary(_ name: String, _ content: RawSpan, isDurable: Bool = true) throws(Errno) -> String {
         let temporary = file(name) + ".\(getpid()).\(UInt32.random(in: 0...UInt32.max))"
         let descriptor = Descriptor(
             owning: try check(usl_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)))
@@ -81,7 +83,7 @@ public struct StateDirectory: Sendable {
                     }
                 }
             }
-            try check(fsync(descriptor.number))
+            if isDurable { try check(fsync(descriptor.number)) }
         } catch {
             unlink(temporary)
             throw error

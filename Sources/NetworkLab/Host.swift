@@ -6,7 +6,8 @@ import Synchronization
 /// long as the host's first process, which waits for the end of a pipe whose other end the lab holds: the kernel ends
 /// a host together with the lab, whatever the lab dies of (pid_namespaces(7), pipe(7)).
 ///
-/// `/run` is empty and private, `HOME` lies in it, and `/etc/hosts` knows the names of all hosts of the lab.
+/// `/run` is empty and private, as is what USL keeps for root; `HOME` lies in `/run`, and `/etc/hosts` knows the names of all
+/// hosts of the lab.
 public final class Host: Sendable {
     public let name: String
     /// The host's IPv4 and IPv6 addresses on its first interface, without a prefix length.
@@ -37,6 +38,7 @@ public final class Host: Sendable {
             set -e
             mount -t tmpfs -o mode=755 tmpfs /run
             mkdir -p /run/home /run/lock /run/sshd
+            if mkdir -p /var/lib/usl 2>/dev/null; then mount -t tmpfs -o mode=700 tmpfs /var/lib/usl; fi
             echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
             echo '127.0.0.1 localhost' > /run/hosts
             echo '::1 localhost' >> /run/hosts

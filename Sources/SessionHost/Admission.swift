@@ -29,6 +29,8 @@ public final class Admission {
     private let pool: LoopPool
     /// Sessions that are here, those included that wait for their target.
     public private(set) var count = 0
+    /// Relayed connections: each takes as many descriptors as a session.
+    private var relays = 0
     /// Who waits for room, in order.
     private var waiting: Deque<(Shortage?) -> Void> = []
     /// Suspended sessions, the longest first, as of the last look.
@@ -69,9 +71,20 @@ public final class Admission {
         budget.giveBack(SessionBuffers.leastPromise)
     }
 
+    /// Lets a relayed connection in, if there are descriptors for it; ``leaveRelay()`` must follow one day. All relays together get
+    /// half of them at most: nobody who has proven anything is behind them.
+    public func enterRelay() -> Bool {
+        guard relays < descriptorRoom / 2, count + relays < descriptorRoom else { return false }
+        relays += 1
+        return true
+    }
+
+    /// A relayed connection that was let in has ended.
+    public func leaveRelay() { relays -= 1 }
+
     private func enter() -> Shortage? {
         if count >= limits.sessions { return .sessions }
-        if count >= descriptorRoom { return .descriptors }
+        if count + relays >= descriptorRoom { return .descriptors }
         if !budget.take(SessionBuffers.leastPromise) { return .memory }
         count += 1
         return nil

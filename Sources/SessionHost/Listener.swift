@@ -31,16 +31,25 @@ public final class Listener: Sendable {
 extension Escrow {
     /// Listens on every address that can be had, before the first worker is there, so that what is wrong with one is said
     /// at once. A listener that is there already stays, one at another address is closed.
-    public mutating func listen(on addresses: [SocketAddress], transport: LinkTransport = .tcp) throws {
+    ///
+    /// - Parameters:
+    ///   - addresses: where links come, or the connections that `usl forward` takes.
+    ///   - fronts: where other programs connect, over TCP.
+    public mutating func listen(
+        on addresses: [SocketAddress], transport: LinkTransport = .tcp, fronts: [SocketAddress] = []
+    ) throws {
         var present: [SocketAddress: EscrowKey] = [:]
         forEach(.listener) { key, number in
             if let address = try? SocketAddress.reading({ usl_getsockname(number, $0, $1) }).address {
                 present[address] = key
             }
         }
-        for listener in try Listener.open(addresses.filter { present[$0] == nil }, transport: transport) {
+        let listeners =
+            try Listener.open(addresses.filter { present[$0] == nil }, transport: transport)
+            + Listener.open(fronts.filter { present[$0] == nil })
+        for listener in listeners {
             hold(own: .listener, Descriptor(owning: try check(usl_fcntl(listener.socket.number, F_DUPFD_CLOEXEC, 0))))
         }
-        for (address, key) in present where !addresses.contains(address) { release(key) }
+        for (address, key) in present where !(addresses + fronts).contains(address) { release(key) }
     }
 }

@@ -21,6 +21,8 @@ public enum TurnedAway: String, CaseIterable, Sendable {
     case openingPerAddress = "opening-per-address"
     /// No room for another session: `[limits]`, `sessions` and `memory`.
     case exhausted
+    /// No descriptors for another connection through a front.
+    case relays
     /// This host had no descriptor or no memory for the connection.
     case system
 }

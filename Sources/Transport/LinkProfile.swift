@@ -87,6 +87,11 @@ public struct LinkProfile: Hashable, Sendable {
         name: "bulk", unsentLimit: 1 << 20, minimumRetransmission: .milliseconds(10),
         maximumRetransmission: .seconds(1), userTimeout: wanSilence, keepAlive: wanKeepAlive)
 
+    /// A connection that is relayed for programs that know nothing of it: what they would get themselves, the system's choices. The
+    /// system's keepalive (tcp(7)), since a server that asks for it would now only hear from the relay.
+    public static let relayed = LinkProfile(
+        name: "relayed", keepAlive: KeepAlive(idle: .seconds(7200), between: .seconds(75), count: 9))
+
     private static let wanKeepAlive = KeepAlive(idle: .seconds(20), between: .seconds(5), count: 4)
     /// As long as keepalive takes: where both are set, the user timeout alone decides also when probes have had no answer (in
     /// the kernel, tcp_keepalive_timer).
@@ -94,4 +99,7 @@ public struct LinkProfile: Hashable, Sendable {
 
     /// The preset for a link to an address when nothing else is known of it.
     public static func suited(to remote: SocketAddress) -> LinkProfile { remote.isLoopback ? .local : .wan }
+
+    /// The preset for one end of a relayed connection.
+    public static func relayed(to remote: SocketAddress) -> LinkProfile { remote.isLoopback ? .leg : .relayed }
 }

@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Keeper
 import Kernel
+import Policy
 import SessionHost
 
 /// `usl forward`
@@ -27,6 +28,9 @@ struct ForwardCommand: ParsableCommand {
         transform: HostPort.gatewayArgument)
     var gateway: HostPort?
 
+    @Option(help: detectionHelp)
+    var detection: DetectionMode?
+
     @OptionGroup var links: LinkOptions
 
     @OptionGroup var trust: TrustOptions
@@ -40,6 +44,7 @@ struct ForwardCommand: ParsableCommand {
         if let gateway {
             agent.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
+        agent.detection = detection
         try links.apply(to: &agent)
         agent.pin = trust.pin
         agent.verbosity = says.verbosity

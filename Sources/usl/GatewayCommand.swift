@@ -18,8 +18,13 @@ struct GatewayCommand: ParsableCommand {
             A gateway connects only to the targets that it is allowed. A target is HOST:PORT, [IPV6]:PORT, CIDR:PORT or \
             *:PORT, and PORT a number or a range N-M.
 
+            With --front it stands in front of a server, at a port of its own: ordinary clients are relayed to TARGET as if \
+            nobody were between, and agents that ask learn that there is a gateway; their sessions to that port go to TARGET \
+            too, which needs no --allow.
+
             Examples:
               usl gateway --allow localhost:22
+              usl gateway --front 22=localhost:2222
               usl gateway --allow 10.0.0.0/8:5432 db2:8000-8100 --authorized /etc/usl/authorized
             """)
 
@@ -33,6 +38,12 @@ struct GatewayCommand: ParsableCommand {
 
     @Option(parsing: .upToNextOption, help: ArgumentHelp("Where to connect for agents.", valueName: "target"))
     var allow: [String] = []
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Serve a port as TARGET does, for everybody; PUBLIC is HOST:PORT or PORT.", valueName: "public=target"))
+    var front: [String] = []
 
     @Flag(help: "Tell servers the client's address, by a PROXY protocol header (version 2). They must expect one.")
     var sendProxy = false
@@ -75,7 +86,9 @@ struct GatewayCommand: ParsableCommand {
 
     func validate() throws {
         if pid != nil, !replace { throw ValidationError("--pid belongs to --replace") }
-        if allow.isEmpty { throw ValidationError("nothing is allowed: give at least one --allow TARGET") }
+        if allow.isEmpty, front.isEmpty {
+            throw ValidationError("nothing is allowed: give at least one --allow TARGET or --front PUBLIC=TARGET")
+        }
         if let authorized {
             if links.plain { throw ValidationError("--authorized wants keys, which plain links do not show") }
             guard access(authorized, R_OK) == 0 else {
@@ -88,6 +101,8 @@ struct GatewayCommand: ParsableCommand {
         var options = GatewayOptions(
             listen: try listen.flatMap { try $0.resolve() },
             allow: AllowList(try allow.flatMap { try AllowedTarget.parse($0) }), state: state.directory)
+        options.fronts = try front.map { try Front.parse($0) }
+        if let twice = options.addressGivenTwice { throw ArgumentFailure(description: "\(twice) is given twice") }
         options.isPlain = links.plain
         options.authorized = authorized
         options.sendsProxyHeader = sendProxy
@@ -98,7 +113,9 @@ struct GatewayCommand: ParsableCommand {
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }
         try WorkerKeeper.run(
             openControl: { try ControlSocket(of: .gateway) },
-            prepare: { [options] in try $0.listen(on: options.listen, transport: transport) }
+            prepare: { [options] in
+                try $0.listen(on: options.listen, transport: transport, fronts: options.fronts.flatMap(\.listen))
+            }
         ) { [options] control, channel, escrow in
             _exit(
                 GatewayProcess.run(

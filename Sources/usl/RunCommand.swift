@@ -39,6 +39,9 @@ struct RunCommand: ParsableCommand {
             valueName: "session|shim|shim-sources|direct|refuse"))
     var treatment: Treatment?
 
+    @Option(help: detectionHelp)
+    var detection: DetectionMode?
+
     @OptionGroup var links: LinkOptions
 
     @OptionGroup var trust: TrustOptions
@@ -68,6 +71,7 @@ struct RunCommand: ParsableCommand {
             options.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
         options.treatment = treatment
+        options.detection = detection
         try links.apply(to: &options)
         options.pin = trust.pin
         options.verbosity = says.verbosity
@@ -77,6 +81,13 @@ struct RunCommand: ParsableCommand {
 }
 
 extension Treatment: ExpressibleByArgument {}
+extension DetectionMode: ExpressibleByArgument {}
+
+/// Of `--detection`.
+let detectionHelp = ArgumentHelp(
+    "How to find out whether an unknown destination has a gateway: not at all, at port 7117, or also in-band, which a server "
+        + "for one connection only takes for that one; as the rules say, or else port.",
+    valueName: "off|port|probe")
 
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.

@@ -25,7 +25,7 @@ struct USLCommand: ParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, GatewayCommand.self, AgentCommand.self, ForwardCommand.self, StatusCommand.self,
-            DropCommand.self, IdentityCommand.self, TrustCommand.self, PolicyCommand.self,
+            DropCommand.self, DetectCommand.self, IdentityCommand.self, TrustCommand.self, PolicyCommand.self,
             DoctorCommand.self,
             DemoCommand.self, DemoPeerCommand.self,
         ])
@@ -36,7 +36,7 @@ struct USLCommand: ParsableCommand {
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
         valueOptions: [
             "--gateway", "--treatment", "--suspend", "--policy", "--links", "--source", "--pin", "--state",
-            "--transport",
+            "--transport", "--detection",
         ],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
 

@@ -19,10 +19,21 @@ final class TestPeer {
         self.init(try TCPSocket.dial(address, profile: .leg))
     }
 
-    func say(_ bytes: [UInt8]) {
-        bytes.withUnsafeBytes { bytes in
+    func say(_ bytes: [UInt8]) { _ = offer(bytes) }
+
+    /// Bytes that the kernel has taken.
+    func offer(_ bytes: [UInt8]) -> Int {
+        let result = bytes.withUnsafeBytes { bytes in
             var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-            withUnsafePointer(to: &vector) { _ = socket?.send(UnsafeBufferPointer(start: $0, count: 1)) }
+            return withUnsafePointer(to: &vector) { socket?.send(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
+        return if case .bytes(let count) = result { count } else { 0 }
+    }
+
+    func hasProbeMark() -> Bool {
+        switch socket {
+        case .some(let socket): ProbeMark.isOn(socket)
+        case nil: false
         }
     }
 
@@ -72,6 +83,18 @@ func turn(
         loop.mailbox.post { _ in }
         loop.turn()
         usleep(50)
+    }
+}
+
+/// Waits until the condition holds, at most 10 s.
+func eventually(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () throws -> Bool) throws {
+    let end = ContinuousClock.now + .seconds(10)
+    while try !condition() {
+        guard ContinuousClock.now < end else {
+            Issue.record("did not come to pass", sourceLocation: sourceLocation)
+            return
+        }
+        usleep(200)
     }
 }
 

@@ -48,6 +48,27 @@ extension EndToEnd {
             }
         }
 
+        /// The front has the server's usual port; whoever asks there gets a session, and everybody else the server.
+        @Test func behindAFront() throws {
+            try UnderTest.withoutGateway { test in
+                let server = try startServer(test)
+                let usl = try UnderTest.usl()
+                let gateway = try test.server.start([
+                    usl, "gateway", "--listen", "0.0.0.0:7200", "[::]:7200", "--state", "/run/state",
+                    "--front", "22=localhost:\(Self.port)",
+                ])
+                try test.server.waitForListener(port: 22)
+                for prefix in [[], [usl, "--detection", "probe", "-v", "--"]] {
+                    let outcome = try test.client.run(
+                        prefix + ["ssh"] + Self.options + ["root@server", "echo", "hello"])
+                    #expect(outcome.status == .success && outcome.output == "hello\n", "\(outcome.errors)")
+                    #expect(outcome.errors.contains(": session ") == !prefix.isEmpty, "\(outcome.errors)")
+                }
+                gateway.terminate()
+                server.terminate()
+            }
+        }
+
         @Test(arguments: Mode.allCases)
         func scpCopiesBothWays(mode: Mode) throws {
             try UnderTest.with(mode, rate: .megabits(500)) { test in

@@ -17,23 +17,29 @@ final class GatewayUnderTest {
     let address: SocketAddress
     let server: TCPSocket
     let serverAddress: SocketAddress
+    /// Of a front before the server, if it has one.
+    let front: SocketAddress?
     private let thread: LoopThread
     private let door: LoopBound<FrontDoor>
     /// Stands for the keeper, which reads nothing here.
     private let keeper: Descriptor
 
     /// - Parameters:
+    ///   - hasFront: whether a front stands before the server.
     ///   - state: where its key is; nil: links are plain.
     ///   - authorized: the file of `--authorized`.
     ///   - log: gets what it says to people.
     init(
         allow: String? = nil, strangers: StrangerLimits = StrangerLimits(), sendsProxyHeader: Bool = false,
-        state: StateDirectory? = nil, authorized: String? = nil, log: any LogHandler = SwiftLogNoOpLogHandler()
+        hasFront: Bool = false, state: StateDirectory? = nil, authorized: String? = nil,
+        log: any LogHandler = SwiftLogNoOpLogHandler()
     ) throws {
         server = try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))
         serverAddress = try server.localAddress()
         let listener = Listener(try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0)))
         address = try listener.socket.localAddress()
+        let entry = hasFront ? Listener(try TCPSocket.listen(on: .loopback(like: .v4(0), port: 0))) : nil
+        front = try entry?.socket.localAddress()
         let pair = try SocketPair(nonBlocking: true)
         let channel = Handoff(EscrowChannel(owning: try pair.first.duplicate()))
         keeper = pair.keepSecond()
@@ -44,6 +50,7 @@ final class GatewayUnderTest {
         options.authorized = authorized
         options.limits.strangers = strangers
         options.sendsProxyHeader = sendsProxyHeader
+        if let front { options.fronts = [Front(listen: [front], targets: [serverAddress], text: "front")] }
         let made = Made()
         let limits = ArenaLimits(capacity: 64 << 20)
         thread = try EventLoop.start(name: "gateway", arena: limits) { [options] loop in
@@ -54,7 +61,7 @@ final class GatewayUnderTest {
                 let logger = Logger(label: "test", factory: { _ in log })
                 let door = try FrontDoor(
                     options, instance: GatewayUnderTest.instance, links: try LinkAdmission(options, logger),
-                    listeners: [listener], escrow: escrow, pool: pool,
+                    listeners: [listener, entry].compactMap { $0 }, escrow: escrow, pool: pool,
                     ledger: try SessionLedger(escrow: escrow), logger: logger)
                 made.set(LoopBound(door, on: loop))
             } catch {

@@ -26,7 +26,7 @@ struct ProjectRulesTests {
             "Engine": engine,
             "SessionHost": host,
             "Agent": host.union(["SessionHost", "Rendezvous", "Trust"]),
-            "Gateway": host.union(["SessionHost", "Trust"]),
+            "Gateway": host.union(["SessionHost", "Rendezvous", "Trust"]),
             "NetworkLab": kernel.union(["COpenSSL"]),
             "LabCommand": kernel.union(["COpenSSL", "NetworkLab"]),
             "Simulation": ["SessionProtocol"],

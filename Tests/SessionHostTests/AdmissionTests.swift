@@ -72,4 +72,25 @@ struct AdmissionTests {
         admission.takeOver()
         #expect(admission.count == 1 && loop.arena.budget.bytesUsed == 64 << 10)
     }
+
+    @Test("relayed connections have half of the descriptors at most, and what they have sessions have not")
+    func relays() throws {
+        let loop = try EventLoop(arena: ArenaLimits(capacity: 1 << 20))
+        let pool = LoopPool(main: loop, maximum: 1, arenaLimits: ArenaLimits(capacity: 1 << 20))
+        let admission = Admission(try limits("sessions = 1000"), pool: pool, descriptors: 64)
+        for _ in 0..<8 { #expect(admission.enterRelay()) }
+        #expect(!admission.enterRelay())
+        admission.leaveRelay()
+        #expect(admission.enterRelay())
+        for _ in 0..<8 { admission.takeOver() }
+        admission.leaveRelay()
+        #expect(admission.enterRelay() && !admission.enterRelay())
+        var answers: [Shortage?] = []
+        admission.admit { answers.append($0) }
+        try turn(loop) { !answers.isEmpty }
+        #expect(answers == [.descriptors])
+        for _ in 0..<8 { admission.leaveRelay() }
+        admission.admit { answers.append($0) }
+        #expect(answers.last == .some(nil))
+    }
 }

@@ -3,8 +3,8 @@ import SystemPackage
 import Testing
 import Transport
 
-@testable import Agent
 @testable import Engine
+@testable import SessionHost
 
 @Suite("Plain relay")
 struct PlainRelayTests {
@@ -13,7 +13,9 @@ struct PlainRelayTests {
         let application: TestPeer
         let server: TestPeer
 
-        init() throws {
+        /// - Parameters:
+        ///   - refusing: whether there is a target before the server where nobody listens.
+        init(saying header: [UInt8] = [], behindARefusal: Bool = false) throws {
             loop = try makeLoop()
             let (listener, entry) = (try TestListener(), try TestListener())
             application = try TestPeer(dialling: entry.address)
@@ -25,7 +27,8 @@ struct PlainRelayTests {
             guard let leg = leg.take() else { throw Errno.timedOut }
             try leg.setResetOnClose(true)
             let note = Note()
-            PlainRelay.start(leg, to: listener.address, on: loop) { note.failures.append($0) }
+            let targets = try behindARefusal ? [TestListener().address, listener.address] : [listener.address]
+            PlainRelay.start(leg, to: targets, saying: header, on: loop) { note.ends.append($0) }
             var accepted: TestPeer?
             try turn(loop) {
                 accepted = accepted ?? listener.accept()
@@ -35,7 +38,7 @@ struct PlainRelayTests {
             self.note = note
         }
 
-        final class Note { var failures: [Errno] = [] }
+        final class Note { var ends: [Errno?] = [] }
         let note: Note
 
         func run(until condition: () -> Bool) throws {
@@ -58,8 +61,62 @@ struct PlainRelayTests {
         relay.server.finish()
         try relay.run { relay.application.sawEnd }
         #expect(relay.application.heard == [4, 5])
-        #expect(relay.application.failure == nil && relay.server.failure == nil && relay.note.failures.isEmpty)
+        #expect(relay.application.failure == nil && relay.server.failure == nil)
+        #expect(relay.note.ends == [nil])
         #expect(relay.loop.arena.bytesInUse == 0, "the relay is still there")
+    }
+
+    @Test("a server that speaks first is heard at once, and an idle relay holds no memory")
+    func serverSpeaksFirst() throws {
+        let relay = try Relayed()
+        relay.server.say(Array("220 ready".utf8))
+        try relay.run { relay.application.heard == Array("220 ready".utf8) }
+        #expect(relay.loop.arena.bytesInUse == 0 && relay.note.ends.isEmpty)
+    }
+
+    @Test("a client that goes without a word is one all the same")
+    func silentClient() throws {
+        let relay = try Relayed()
+        relay.application.finish()
+        try relay.run { relay.server.sawEnd }
+        relay.server.say([7])
+        relay.server.finish()
+        try relay.run { relay.application.sawEnd }
+        #expect(relay.application.heard == [7] && relay.note.ends == [nil])
+    }
+
+    @Test("the server hears the header before the client")
+    func header() throws {
+        let relay = try Relayed(saying: [1, 2])
+        relay.application.say([3])
+        try relay.run { relay.server.heard == [1, 2, 3] }
+    }
+
+    @Test("of several targets, the first that can be connected to is the server")
+    func severalTargets() throws {
+        let relay = try Relayed(behindARefusal: true)
+        relay.application.say([3])
+        try relay.run { relay.server.heard == [3] }
+        #expect(relay.note.ends.isEmpty)
+    }
+
+    @Test("who does not read stops who writes, and gets everything in the end")
+    func backPressure() throws {
+        let relay = try Relayed()
+        let piece = [UInt8](repeating: 5, count: 1 << 16)
+        var sent = 0
+        var isStuck = false
+        try turn(relay.loop) {
+            let count = relay.application.offer(piece)
+            sent += count
+            isStuck = count == 0 && relay.loop.arena.bytesInUse > 0
+            return isStuck
+        }
+        #expect(relay.loop.arena.bytesInUse <= 1 << 16)
+        relay.application.finish()
+        try relay.run { relay.server.sawEnd }
+        #expect(relay.server.heard.count == sent)
+        #expect(relay.loop.arena.bytesInUse == 0)
     }
 
     @Test("a reset on one side is a reset on the other, never an end", arguments: [true, false])
@@ -88,8 +145,8 @@ struct PlainRelayTests {
         }
         guard let leg = leg.take() else { throw Errno.timedOut }
         try leg.setResetOnClose(true)
-        var failures: [Errno] = []
-        PlainRelay.start(leg, to: try TestListener().address, on: loop) { failures.append($0) }
+        var failures: [Errno?] = []
+        PlainRelay.start(leg, to: [try TestListener().address], on: loop) { failures.append($0) }
         try turn(loop) {
             application.listen()
             return !failures.isEmpty && application.failure != nil
