@@ -68,9 +68,14 @@ extension Agent {
     }
 
     /// A link of a session that is not open yet has failed: what was detected may be out of date.
-    func openingFailed(through route: GatewayRoute?) {
-        guard let route, route.name == nil else { return }
+    ///
+    /// - Returns: what people must know of that, to stand behind what has failed.
+    func openingFailed(through route: GatewayRoute?) -> String {
+        guard let route, route.name == nil else { return "" }
         for gateway in route.addresses { detection.failed(gateway) }
+        guard !options.isPlain, let known = route.addresses.first(where: { trust.knows("\($0)") }) else { return "" }
+        return "; it was found here before and is known by its key, and nothing is connected without it. "
+            + Detection.remedy(for: known)
     }
 
     private func origin(of verdict: Verdict) -> String { verdict.origin?.description ?? "no rule" }

@@ -276,11 +276,12 @@ final class ConnectRequest {
         guard case .opening = stage else {
             return agent.notices.explain("\(name) to \(destination): link lost: \(failure.explanation); resuming")
         }
-        agent.openingFailed(through: route)
+        let remark = agent.openingFailed(through: route)
         // Another try would find the same key.
         if case .security(.untrustedKey) = failure { return session?.giveUpOpening() ?? () }
         agent.notices.warn(
-            "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s")
+            "\(gatewayName): \(failure.explanation); trying for \(ConnectRequest.openBudget.seconds) s"
+                + remark)
     }
 
     private var gatewayName: String { route?.gatewayName ?? "gateway" }

@@ -87,9 +87,13 @@ final class Detection {
         return Outcome(gateways: [], answer: answers.last, remarks: remarks)
     }
 
+    /// What somebody can do who wants to be connected without a gateway that is known.
+    static func remedy(for known: SocketAddress) -> String {
+        "If there is none any more, or that is another host's address in this network: usl trust remove \(known)"
+    }
+
     private static func contradiction(of known: SocketAddress, _ found: [SocketAddress]) -> String {
-        let rest =
-            "If there is none any more, or that is another host's address in this network: usl trust remove \(known)"
+        let rest = remedy(for: known)
         guard let other = found.first else {
             return """
                 the gateway at \(known) is known by its key, and does not answer as one; nothing is connected without it. \(rest)

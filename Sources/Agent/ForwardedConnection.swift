@@ -82,8 +82,8 @@ final class ForwardedConnection {
         case .linkFailed(let failure):
             // Once it is open, a pause is worth a line only if it lasts.
             guard budget != nil else { break }
-            agent.openingFailed(through: route)
-            agent.notices.warn("\(gatewayName): \(failure.explanation); trying again")
+            let remark = agent.openingFailed(through: route)
+            agent.notices.warn("\(gatewayName): \(failure.explanation); trying again\(remark)")
         case .suspension(let change): agent.notice(change, of: "forward to \(target)", through: gatewayName)
         case .givenUp(let surrender): agent.notice(surrender, of: "\(target)")
         case .ended(.refused(let refusal)): agent.notices.warn("\(target): \(refusal.text)")

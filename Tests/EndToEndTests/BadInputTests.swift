@@ -53,7 +53,8 @@ extension EndToEnd {
                     ["forward", "localhost", "client:2"], on: host,
                     says: "The value 'localhost' is invalid for '<listen>': 'localhost' is no HOST:PORT", hint: true)
                 try expect(
-                    ["gateway", "--plain"], on: host, says: "nothing is allowed: give at least one --allow TARGET",
+                    ["gateway", "--plain"], on: host,
+                    says: "nothing is allowed: give at least one --allow TARGET or --front PUBLIC=TARGET",
                     hint: true)
                 try expect(
                     ["gateway", "--allow", "*:22", "--state", "/proc/no/where"], on: host,
