@@ -4,7 +4,7 @@
 //
 //     byte  0       version
 //     byte  1       kind
-//     byte  2       flags (connect: 1 = the socket blocks)
+//     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address)
 //     byte  3       length of the address, 0 if there is none
 //     bytes 4–7     errno, milliseconds (attempt), or how many bytes follow (resolved); little-endian like all numbers here
 //     bytes 8–15    socket cookie
@@ -139,8 +139,16 @@ public enum ControlRequest: Equatable, Sendable {
     case replace(ledgerVersion: UInt64)
     /// A name was resolved: a `ResolvedMessage` of so many bytes stands behind this one. There is no answer.
     case resolved(byteCount: Int)
+    /// The application sends datagrams to this address on the socket that comes with this message, or `connecting`, connects it
+    /// there. The same question has the same answer.
+    case associate(to: AddressBytes, connecting: Bool)
+    /// Which address did the application ask for that gets datagrams from this relay? Or with `local`, which local address would
+    /// its socket have without USL, but for the port?
+    case relayed(at: AddressBytes, local: Bool)
 
     private static let blockingFlag: UInt8 = 1
+    private static let connectingFlag: UInt8 = 1
+    private static let localFlag: UInt8 = 1
 
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
@@ -159,6 +167,12 @@ public enum ControlRequest: Equatable, Sendable {
             guard message.code > 0, message.code <= ResolvedMessage.capacity else { return nil }
             self = .resolved(byteCount: Int(message.code))
         case 9 where message.code >= 0: self = .attemptFailed(message.code)
+        case 10:
+            guard let address = message.address else { return nil }
+            self = .associate(to: address, connecting: message.flags & Self.connectingFlag != 0)
+        case 11:
+            guard let address = message.address else { return nil }
+            self = .relayed(at: address, local: message.flags & Self.localFlag != 0)
         default: return nil
         }
     }
@@ -192,17 +206,25 @@ public enum ControlRequest: Equatable, Sendable {
         case .resolved(let count):
             message = ControlMessage(kind: 8)
             message.code = Int32(truncatingIfNeeded: count)
+        case .associate(let address, let connecting):
+            message = ControlMessage(kind: 10)
+            message.address = address
+            if connecting { message.flags |= Self.connectingFlag }
+        case .relayed(let relay, let local):
+            message = ControlMessage(kind: 11)
+            message.address = relay
+            if local { message.flags |= Self.localFlag }
         }
         return message.encoded()
     }
 }
 
-/// The agent's answer to `connect` (the first five), to `attemptFailed` (all of these but `attempt`, and `connectTo`), and to
-/// `peerName` and `localName` (the last two).
+/// The agent's answer to `connect` (the first five), to `attemptFailed` (all of these but `attempt`, and `connectTo`), to `associate`
+/// (`direct`, `leg` and `refused`), and to `peerName`, `localName` and `relayed` (the last two).
 public enum ControlResponse: Equatable, Sendable {
     /// Connect to where the application wanted to go; USL has no part in it.
     case direct
-    /// Connect the application's socket to this loopback address: the session is open.
+    /// Connect the application's socket to this loopback address: the session is open. Or send its datagrams there.
     case leg(AddressBytes)
     /// The same, but there is no verdict yet: the socket stays in SYN_SENT until there is one.
     case held(AddressBytes)

@@ -5,6 +5,7 @@ import CLinux
 @c(connect)
 public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -> Int32 {
     let errnoBefore = usl_errno()
+    if let result = connectDatagramSocket(socket, address, length) { return result }
     guard agentAddress.sun_family != 0, let asked = internetAddress(address, length), isUnconnectedTCP(socket, asked)
     else {
         // The questions above may have failed and left their errno; success must not show it.
@@ -98,7 +99,7 @@ private func begin(
 }
 
 /// Copies the address if it is IPv4 or IPv6 and long enough for the kernel.
-private func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -> AddressBytes? {
+func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -> AddressBytes? {
     guard let address, length >= socklen_t(MemoryLayout<sa_family_t>.size) else { return nil }
     let count: Int
     switch Int32(address.pointee.sa_family) {
@@ -130,7 +131,7 @@ func tcpState(of socket: Int32) -> UInt8? {
 
 func isTCP(_ socket: Int32) -> Bool { integerOption(socket, SO_PROTOCOL) == Int32(IPPROTO_TCP) }
 
-private func integerOption(_ socket: Int32, _ option: Int32) -> Int32? {
+func integerOption(_ socket: Int32, _ option: Int32) -> Int32? {
     var value: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
     guard getsockopt(socket, SOL_SOCKET, option, &value, &length) == 0 else { return nil }

@@ -21,6 +21,7 @@ private let initialise: @convention(c) () -> Void = {
     connectAfterUs = findConnect()
     peerNameAfterUs = findPeerName()
     localNameAfterUs = findLocalName()
+    findDatagramCalls()
     // A copy: programs that set their title (setproctitle) write over the environment's memory.
     guard let path = getenv("USL_AGENT") else { return }
     let count = strlen(path)
@@ -31,6 +32,7 @@ private let initialise: @convention(c) () -> Void = {
     }
     address.sun_family = sa_family_t(AF_UNIX)
     agentAddress = address
+    readRelayedPorts()
 }
 
 /// connect(2) as the program would have it without this library: libc's, or that of the next preload library. Looked up

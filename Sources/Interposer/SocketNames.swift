@@ -11,8 +11,12 @@ public func interposedPeerName(
     let result = nextPeerName(socket, address, length)
     guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
     let errnoBefore = usl_errno()
-    if isLoopback(nextPeerName, of: socket), isTCP(socket), let cookie = cookie(of: socket) {
-        tell(.peerName(cookie: cookie), address, length, room: room)
+    if isLoopback(nextPeerName, of: socket) {
+        if isTCP(socket) {
+            if let cookie = cookie(of: socket) { tell(.peerName(cookie: cookie), address, length, room: room) }
+        } else if let relay = relay(of: socket) {
+            tell(.relayed(at: relay, local: false), address, length, room: room)
+        }
     }
     usl_set_errno(errnoBefore)
     return result
@@ -27,23 +31,38 @@ public func interposedLocalName(
     let result = nextLocalName(socket, address, length)
     guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
     let errnoBefore = usl_errno()
-    if isLoopback(nextLocalName, of: socket), isTCP(socket), !isListening(socket), let cookie = cookie(of: socket) {
-        tell(.localName(cookie: cookie), address, length, room: room)
+    if isLoopback(nextLocalName, of: socket) {
+        if isTCP(socket) {
+            if !isListening(socket), let cookie = cookie(of: socket) {
+                tell(.localName(cookie: cookie), address, length, room: room)
+            }
+        } else if let relay = relay(of: socket), let own = localName(of: socket) {
+            tell(.relayed(at: relay, local: true), address, length, room: room, port: (own[2], own[3]))
+        }
     }
     usl_set_errno(errnoBefore)
     return result
 }
 
-/// Asks the agent for a name, and puts it in the place of what the kernel has told, if the socket is a session's.
-private func tell(
-    _ request: ControlRequest, _ address: UnsafeMutablePointer<sockaddr>, _ length: UnsafeMutablePointer<socklen_t>,
-    room: socklen_t
+/// Asks the agent for a name, and puts it in the place of what the kernel has told, if the agent knows the socket.
+///
+/// - Parameters:
+///   - room: how long a name the caller takes.
+///   - port: the two bytes of the port, where the agent cannot know it.
+func tell(
+    _ request: ControlRequest, _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<socklen_t>,
+    room: socklen_t, port: (UInt8, UInt8)? = nil
 ) {
     var signals = SignalWatch()
     guard case .response(.asked(let name)) = askAgent(request, passing: -1, signals: &signals) else { return }
-    let target = UnsafeMutableRawPointer(address)
     for index in 0..<min(Int(room), name.count) {
-        target.storeBytes(of: name[index], toByteOffset: index, as: UInt8.self)
+        let byte =
+            switch (index, port) {
+            case (2, .some(let port)): port.0
+            case (3, .some(let port)): port.1
+            default: name[index]
+            }
+        address.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
     }
     // The full length, also when the caller's room was smaller (getpeername(2)).
     length.pointee = socklen_t(name.count)

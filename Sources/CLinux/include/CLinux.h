@@ -95,6 +95,24 @@ static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *l
 static inline int usl_getsockname_call(int fd, struct sockaddr *address, socklen_t *length) {
     return (int)syscall(SYS_getsockname, fd, address, length);
 }
+static inline ssize_t usl_sendto_call(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *address, socklen_t length) {
+    return syscall(SYS_sendto, fd, buffer, size, flags, address, length);
+}
+static inline ssize_t usl_recvfrom_call(int fd, void *buffer, size_t size, int flags, struct sockaddr *address, socklen_t *length) {
+    return syscall(SYS_recvfrom, fd, buffer, size, flags, address, length);
+}
+static inline ssize_t usl_sendmsg_call(int fd, const struct msghdr *message, int flags) {
+    return syscall(SYS_sendmsg, fd, message, flags);
+}
+static inline ssize_t usl_recvmsg_call(int fd, struct msghdr *message, int flags) {
+    return syscall(SYS_recvmsg, fd, message, flags);
+}
+static inline int usl_sendmmsg_call(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+    return (int)syscall(SYS_sendmmsg, fd, messages, count, flags);
+}
+static inline int usl_recvmmsg_call(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+    return (int)syscall(SYS_recvmmsg, fd, messages, count, flags, timeout);
+}
 
 // Calls whose address parameter glibc declares as a transparent union, which Swift does not take for a pointer.
 static inline int usl_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }

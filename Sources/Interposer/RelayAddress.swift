@@ -1,0 +1,1 @@
+../Interception/RelayAddress.swift
