@@ -36,6 +36,7 @@ final class Agent {
     /// Where further addresses of destinations come from.
     let alternates: AlternateAddresses
     let rules: RuleBook
+    private(set) lazy var relays = RelayDesk(self)
     private(set) var drain: Drain?
     var workingHosts = WorkingHosts()
     var badPairs = BadPairs()

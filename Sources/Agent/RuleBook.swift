@@ -32,9 +32,13 @@ final class RuleBook {
 
     // MARK: - Verdicts
 
-    /// Finds what a connection gets; calls `decided` at once if no name has to be resolved for that, else when it is.
-    func verdict(on destination: SocketAddress, _ applicant: Applicant, decided: @escaping (Verdict) -> Void) {
+    /// Finds what a connection, or a datagram, gets; calls `decided` at once if no name has to be resolved for that, else when it is.
+    func verdict(
+        on destination: SocketAddress, _ transport: ConnectionFacts.ConnectionProtocol = .tcp, _ applicant: Applicant,
+        decided: @escaping (Verdict) -> Void
+    ) {
         var facts = facts(destination, applicant)
+        facts.connectionProtocol = transport
         // The program has resolved a name, and so this is the one that it means.
         let unknown = facts.names.isEmpty ? configuration.decisiveNames(facts) : []
         guard !unknown.isEmpty else { return decided(overridden(configuration.decide(facts))) }

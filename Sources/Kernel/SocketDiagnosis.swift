@@ -1,17 +1,17 @@
-import CLinux
+public import CLinux
 public import SystemPackage
 
-/// Asks the kernel about TCP sockets of this network namespace by their addresses, whoever has them (sock_diag(7)).
+/// Asks the kernel about sockets of this network namespace by their addresses, whoever has them (sock_diag(7)).
 public struct SocketDiagnosis: ~Copyable {
     /// One answer has less.
     private static let answerSize = 4096
 
-    private let socket: Descriptor
+    private let descriptor: Descriptor
 
     /// - Throws: `EPROTONOSUPPORT` and the like where the kernel has no such interface.
     public init() throws(Errno) {
         let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        socket = Descriptor(owning: try check(CLinux.socket(AF_NETLINK, type, NETLINK_SOCK_DIAG)))
+        descriptor = Descriptor(owning: try check(CLinux.socket(AF_NETLINK, type, NETLINK_SOCK_DIAG)))
     }
 
     /// The identity of the socket with these addresses, as `SO_COOKIE` tells it; nil if there is none. The kernel keeps it
@@ -20,15 +20,28 @@ public struct SocketDiagnosis: ~Copyable {
     /// - Parameters:
     ///   - local: the socket's own address.
     ///   - remote: the other end's, of the same family.
-    /// - Throws: where the kernel cannot be asked about TCP.
+    /// - Throws: where the kernel cannot be asked about this protocol.
     public borrowing func cookie(local: SocketAddress, remote: SocketAddress) throws(Errno) -> UInt64? {
+        guard let (low, high) = try socket(IPPROTO_TCP, local, remote)?.id.idiag_cookie else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
+    /// The user who has the UDP socket that a datagram from `remote` to `local` reaches, connected or not; nil if there is none.
+    public borrowing func datagramOwner(local: SocketAddress, remote: SocketAddress) throws(Errno) -> uid_t? {
+        // The kernel takes what it is told for the datagram's addresses (udp_dump_one: "swapped for historical reasons").
+        try socket(IPPROTO_UDP, remote, local)?.idiag_uid
+    }
+
+    private borrowing func socket(
+        _ transport: some BinaryInteger, _ local: SocketAddress, _ remote: SocketAddress
+    ) throws(Errno) -> inet_diag_msg? {
         var request = (nlmsghdr(), inet_diag_req_v2())
         let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size
         request.0.nlmsg_len = UInt32(length)
         request.0.nlmsg_type = UInt16(SOCK_DIAG_BY_FAMILY)
         request.0.nlmsg_flags = UInt16(NLM_F_REQUEST)
         request.1.sdiag_family = UInt8(local.family)
-        request.1.sdiag_protocol = UInt8(IPPROTO_TCP)
+        request.1.sdiag_protocol = UInt8(transport)
         request.1.idiag_states = .max
         request.1.id.idiag_sport = local.port.bigEndian
         request.1.id.idiag_dport = remote.port.bigEndian
@@ -36,7 +49,7 @@ public struct SocketDiagnosis: ~Copyable {
         withUnsafeMutableBytes(of: &request.1.id.idiag_dst) { Self.store(remote.host, $0) }
         // INET_DIAG_NOCOOKIE: any.
         request.1.id.idiag_cookie = (.max, .max)
-        let number = socket.number
+        let number = descriptor.number
         try check(withUnsafeBytes(of: &request) { send(number, $0.baseAddress, length, 0) })
         return try Self.answer(from: number)
     }
@@ -50,7 +63,7 @@ public struct SocketDiagnosis: ~Copyable {
         }
     }
 
-    private static func answer(from number: Int32) throws(Errno) -> UInt64? {
+    private static func answer(from number: Int32) throws(Errno) -> inet_diag_msg? {
         try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { (buffer) throws(Errno) in
             let count = try retrying { recv(number, buffer.baseAddress, buffer.count, 0) }
             let body = UnsafeRawBufferPointer(rebasing: buffer[..<max(0, count)])
@@ -64,9 +77,7 @@ public struct SocketDiagnosis: ~Copyable {
                 throw Errno(rawValue: code)
             }
             guard body.count >= headerSize + MemoryLayout<inet_diag_msg>.size else { throw .badMessage }
-            let message = body.loadUnaligned(fromByteOffset: headerSize, as: inet_diag_msg.self)
-            let (low, high) = message.id.idiag_cookie
-            return UInt64(high) << 32 | UInt64(low)
+            return body.loadUnaligned(fromByteOffset: headerSize, as: inet_diag_msg.self)
         }
     }
 }

@@ -19,17 +19,29 @@ public final class ControlServer {
     /// What an agent makes of a name that an application has resolved.
     public typealias ResolvedHandler = (ResolvedName) -> Void
 
+    /// What an agent does with an application that sends datagrams; it owns the connection from then on.
+    public typealias AssociateHandler = (
+        consuming ControlConnection, AddressBytes, _ connecting: Bool, consuming Descriptor
+    ) -> Void
+    /// What an agent answers to `relayed`.
+    public typealias RelayedHandler = (_ relay: AddressBytes, _ local: Bool) -> AddressBytes?
+
     public struct AgentHandlers {
         let connect: ConnectHandler
         let names: NamesHandler
         let resolved: ResolvedHandler
+        let associate: AssociateHandler
+        let relayed: RelayedHandler
 
         public init(
-            connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler
+            connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler,
+            associate: @escaping AssociateHandler, relayed: @escaping RelayedHandler
         ) {
             self.connect = connect
             self.names = names
             self.resolved = resolved
+            self.associate = associate
+            self.relayed = relayed
         }
     }
 
@@ -86,10 +98,17 @@ public final class ControlServer {
         case .peerName(let cookie), .localName(let cookie):
             let names = agent?.names(cookie)
             let name = if case .peerName = request { names?.peer } else { names?.local }
-            let answer = name.map { ControlResponse.asked($0) } ?? .notMine
-            if let connection = client.leave() { _ = try? connection.send(answer) }
+            answer(client, name)
         // Only behind `connect`.
         case .attemptFailed: _ = client.leave()
+        case .associate(let address, let connecting):
+            guard let connection = client.leave(), let agent else { return }
+            guard let socket else {
+                _ = try? connection.send(.direct)
+                return
+            }
+            agent.associate(connection, address, connecting, socket)
+        case .relayed(let relay, let local): answer(client, agent?.relayed(relay, local))
         case .replace(let version):
             guard version == Ledger.version, let socket, let escrow else {
                 _ = try? client.leave()?.send(.refused(EPROTONOSUPPORT))
@@ -109,6 +128,10 @@ public final class ControlServer {
                 return report.map { [$0] } ?? []
             }
         }
+    }
+
+    private func answer(_ client: ControlClient, _ name: AddressBytes?) {
+        if let connection = client.leave() { _ = try? connection.send(name.map { .asked($0) } ?? .notMine) }
     }
 
     private func answer(
