@@ -120,7 +120,8 @@ final class DatagramRelay {
         registration = nil
         for line in lines.values { line.close() }
         for line in overtaken { line.close() }
-        (lines, overtaken, requests, copy) = ([:], [], [], nil)
+        (lines, overtaken, requests) = ([:], [], [])
+        copy = nil
         if let timer { loop.cancel(timer) }
         timer = nil
     }

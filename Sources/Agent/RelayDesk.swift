@@ -59,7 +59,7 @@ final class RelayDesk {
             let application = try ApplicationSocket(copy: socket, destination: destination)
             let key = Key(cookie: application.cookie, asked: destination)
             if let address = addresses[key], let relay = relays[address], !relay.isBoundToSender {
-                if connecting, application.port == nil { relay.keep(application.kept()) }
+                if connecting, application.hasAnyPort { relay.keep(application.kept()) }
                 return try library.send(.leg(AddressBytes(destination.isMapped ? address.mapped : address)))
             }
             let applicant = Applicant(peer, local: application.chosenSource())
@@ -81,9 +81,10 @@ final class RelayDesk {
         connecting: Bool, _ applicant: Applicant
     ) {
         let destination = application.destination
-        var waiting: (ControlConnection?, ApplicationSocket?) = (consume library, consume application)
-        agent.rules.verdict(on: destination, .udp, applicant) { [self] verdict in
-            guard let library = waiting.0.take(), let application = waiting.1.take() else { return }
+        var library: ControlConnection? = consume library
+        var application: ApplicationSocket? = consume application
+        agent.rules.verdict(on: destination, applicant, .udp) { [self] verdict in
+            guard let library = library.take(), let application = application.take() else { return }
             var answer = ControlResponse.direct
             switch verdict.treatment {
             case .direct: break
@@ -95,8 +96,8 @@ final class RelayDesk {
                     user: applicant.user, asked: asked, destination: destination.unmapped, source: applicant.local)
                 if let relay = open(relayed, port: port, verdict, applicant) {
                     addresses[key] = relay.address
-                    // A port of its own would be taken for as long as the copy exists.
-                    if connecting, port == nil { relay.keep(application.kept()) }
+                    // Its port is taken for as long as the copy exists.
+                    if connecting, application.hasAnyPort { relay.keep(application.kept()) }
                     answer = .leg(AddressBytes(destination.isMapped ? relay.address.mapped : relay.address))
                 }
             }

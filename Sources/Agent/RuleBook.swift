@@ -34,7 +34,7 @@ final class RuleBook {
 
     /// Finds what a connection, or a datagram, gets; calls `decided` at once if no name has to be resolved for that, else when it is.
     func verdict(
-        on destination: SocketAddress, _ transport: ConnectionFacts.ConnectionProtocol = .tcp, _ applicant: Applicant,
+        on destination: SocketAddress, _ applicant: Applicant, _ transport: ConnectionFacts.ConnectionProtocol = .tcp,
         decided: @escaping (Verdict) -> Void
     ) {
         var facts = facts(destination, applicant)

@@ -1,6 +1,6 @@
 import CLinux
 public import Kernel
-public import SystemPackage
+import SystemPackage
 
 /// Sockets for datagrams.
 extension ApplicationSocket {
@@ -22,10 +22,14 @@ extension ApplicationSocket {
     /// Its own port, if it has one already.
     public var port: UInt16? { bound.port == 0 ? nil : bound.port }
 
+    /// Whether nobody can tell when its port is free again: it is none that programs choose. Linux hands out 32768 to 60999 by itself
+    /// (`net.ipv4.ip_local_port_range`).
+    public var hasAnyPort: Bool { bound.port == 0 || (32_768...60_999).contains(bound.port) }
+
     /// Keeps the copy, for what the kernel does for the holder of a socket alone. As long as the copy exists, its port is not free.
     public consuming func kept() -> Descriptor { intoDescriptor() }
 
-    private borrowing var isConnectedToRelay: Bool {
+    private var isConnectedToRelay: Bool {
         let number = number
         guard let peer = try? SocketAddress.reading({ usl_getpeername(number, $0, $1) }).address else { return false }
         return peer.mayBeRelay

@@ -23,15 +23,34 @@ public struct LaunchEnvironment: Sendable {
         self.library = library
     }
 
-    /// `environment`, entries `NAME=VALUE`, with the library first in `LD_PRELOAD` and `USL_AGENT` set.
+    /// `environment`, entries `NAME=VALUE`, with the library first in `LD_PRELOAD`, `USL_AGENT` set, and `USL_UDP_PORTS` too.
     ///
-    /// - Parameter agent: the path of the agent's control socket.
-    public func applied(to environment: [String], agent: String) -> [String] {
+    /// - Parameters:
+    ///   - agent: the path of the agent's control socket.
+    ///   - datagramPorts: UDP ports of which datagrams concern USL.
+    public func applied(to environment: [String], agent: String, datagramPorts: [ClosedRange<UInt16>]) -> [String] {
         let others = environment.last { $0.hasPrefix("LD_PRELOAD=") }?.dropFirst("LD_PRELOAD=".count) ?? ""
         let libraries =
             [library] + others.split(whereSeparator: Self.separates).map(String.init).filter { $0 != library }
-        let rest = environment.filter { !$0.hasPrefix("LD_PRELOAD=") && !$0.hasPrefix("USL_AGENT=") }
-        return rest + ["LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent]
+        let rest = environment.filter { entry in
+            !["LD_PRELOAD=", "USL_AGENT=", "USL_UDP_PORTS="].contains { entry.hasPrefix($0) }
+        }
+        let ports = Self.merged(datagramPorts).map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+        return rest + [
+            "LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent,
+            "USL_UDP_PORTS=" + ports.joined(separator: ","),
+        ]
+    }
+
+    /// Each port once, in order.
+    private static func merged(_ ranges: [ClosedRange<UInt16>]) -> [ClosedRange<UInt16>] {
+        ranges.sorted { $0.lowerBound < $1.lowerBound }.reduce(into: []) { merged, range in
+            if let last = merged.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 {
+                merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                merged.append(range)
+            }
+        }
     }
 
     /// Both separate libraries in `LD_PRELOAD`, and neither can be escaped (ld.so(8)).

@@ -91,13 +91,13 @@ public struct DatagramSocket: ~Copyable, Sendable {
     public func receive(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Received? {
         while true {
             var count = 0
-            do {
+            do throws(Errno) {
                 let sender = try SocketAddress.reading { [number] (address, length) -> Int32 in
                     count = usl_recvfrom_call(
                         number, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT), address, length)
                     return count < 0 ? -1 : 0
                 }.address
-                guard let sender else { throw Errno.addressFamilyNotSupported }
+                guard let sender else { throw .addressFamilyNotSupported }
                 return Received(count: count, sender: sender)
             } catch .wouldBlock {
                 return nil

@@ -59,7 +59,7 @@ struct RunCommand: ParsableCommand {
         let options = try agentOptions()
         let environment = try LaunchEnvironment()
         Launcher.run(command, isQuiet: says.quiet) {
-            try ControlSocket(of: .agent) { environment.variables(agent: $0) }
+            try ControlSocket(of: .agent) { environment.variables(agent: $0, options) }
         } agent: { control, channel, escrow in
             AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)
         }
@@ -91,10 +91,11 @@ let detectionHelp = ArgumentHelp(
 
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.
-    fileprivate func variables(agent path: String) -> [String: String] {
+    fileprivate func variables(agent path: String, _ options: AgentOptions) -> [String: String] {
         let preloaded = variable("LD_PRELOAD").map { ["LD_PRELOAD=\($0)"] } ?? []
         var variables: [String: String] = [:]
-        for entry in applied(to: preloaded, agent: path) {
+        let ports = options.treatment == .direct ? [] : options.configuration.datagramPorts
+        for entry in applied(to: preloaded, agent: path, datagramPorts: ports) {
             guard let equals = entry.firstIndex(of: "=") else { continue }
             variables[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])
         }
