@@ -9,6 +9,7 @@ extension Agent {
     /// Takes over what a predecessor has left, but for the arenas, the ledger and the public listeners.
     func settle(_ estate: consuming Estate) {
         estate.take(.desk) { key, listener in desk.adopt(listener, key) }
+        relays.adopt(&estate)
         while let session = estate.nextSession() { restore(session, &estate) }
         estate.finish(escrow)
         pool.estateIsSettled()

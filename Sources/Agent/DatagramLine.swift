@@ -38,7 +38,9 @@ final class DatagramLine: EventHandler {
     func send(_ content: [UInt8]) throws(Errno) {
         lastSent = loop.now
         do throws(Errno) {
-            try content.withUnsafeBufferPointer { (bytes) throws(Errno) in try socket.send(UnsafeRawBufferPointer(bytes)) }
+            try content.withUnsafeBufferPointer { (bytes) throws(Errno) in
+                try socket.send(UnsafeRawBufferPointer(bytes))
+            }
         } catch .wouldBlock, .noBufferSpace {
             // Lost, as on any full queue along the way.
         }

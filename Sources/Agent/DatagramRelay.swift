@@ -1,6 +1,6 @@
 import CLinux
 import Engine
-import Interception
+import Keeper
 import Kernel
 import Rendezvous
 import SessionProtocol
@@ -27,9 +27,7 @@ final class DatagramRelay {
     /// Whose datagrams these are.
     struct Application {
         let user: uid_t
-        /// What it asked for, in its own spelling.
-        let asked: AddressBytes
-        /// The same, never IPv4-mapped.
+        /// What it asked for, never IPv4-mapped.
         let destination: SocketAddress
         /// What it has bound its socket to; then no other source is tried.
         let source: SocketAddress.Host?
@@ -66,6 +64,8 @@ final class DatagramRelay {
     /// Where the application sends its datagrams to, never IPv4-mapped.
     let address: SocketAddress
     private(set) var lastUse: Instant
+    /// What is in escrow of it.
+    var keys: [EscrowKey] = []
     /// Where the application's datagrams come from, as far as that is known.
     private(set) var sender: SocketAddress?
     private let socket: DatagramSocket
@@ -97,6 +97,7 @@ final class DatagramRelay {
             source: application.source.map { IPAddress($0) }, destination: IPAddress(application.destination.host))
         lastUse = loop.now
         address = try socket.localAddress()
+        isBoundToSender = (try? socket.remoteAddress()) != nil
         let number = socket.number
         self.socket = socket
         registration = try loop.register(number, self)
@@ -105,11 +106,8 @@ final class DatagramRelay {
     /// The socket's number, for escrow.
     var number: Int32 { socket.number }
 
-    /// Whether the application's socket may have another address than before.
-    private(set) var isBoundToSender = false
-
-    /// Makes sure that there is a way to the destination, before an application is sent here.
-    func prepare() throws(Errno) { _ = try line(first) }
+    /// Whether it hears from one address of the application alone.
+    private(set) var isBoundToSender: Bool
 
     /// The application connects its socket to this address.
     func keep(_ copy: consuming Descriptor) { self.copy = DatagramSocket(owning: copy) }
@@ -172,7 +170,8 @@ final class DatagramRelay {
         let request = DatagramRequest(
             content, at: loop.now, silentAt: loop.now + Interval(nanoseconds: timing.delay),
             AttemptPlanner(
-                asked: first, history: instead == nil ? .notStarted : .silent(since: loop.now.nanoseconds), timing: timing))
+                asked: first, history: instead == nil ? .notStarted : .silent(since: loop.now.nanoseconds),
+                timing: timing))
         requests.append(request)
         perform(request, request.planner.offer((instead.map { [$0] } ?? []) + pairs, now: loop.now.nanoseconds))
         if !search.isWaitedFor { perform(request, request.planner.noMoreWillCome(now: loop.now.nanoseconds)) }
@@ -249,7 +248,8 @@ final class DatagramRelay {
         }
         if let sender {
             // One that does not read, or has gone, misses it as it would any.
-            try? socket.send(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(loop.scratch)[..<count]), to: sender)
+            try? socket.send(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(loop.scratch)[..<count]), to: sender)
         }
         releaseCopy()
         let answered = requests.filter { !$0.numbers(on: line).isEmpty }

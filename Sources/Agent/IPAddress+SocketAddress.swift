@@ -35,7 +35,8 @@ extension Agent {
         guard let state = watch?.state else { return [] }
         return state.usableSources.map {
             LocalAddress(
-                address: IPAddress($0.host), prefixLength: Int($0.traits.prefixLength), interface: $0.interface,
+                address: Rendezvous.IPAddress($0.host), prefixLength: Int($0.traits.prefixLength),
+                interface: $0.interface,
                 isDeprecated: $0.traits.isDeprecated, isTemporary: $0.traits.isTemporary)
         }
     }

@@ -1,6 +1,7 @@
 import CLinux
 import Engine
 import Interception
+import Keeper
 import Kernel
 import Policy
 import Rendezvous
@@ -35,6 +36,8 @@ final class RelayDesk {
     private var places: RelayPlaces
     private var relays: [SocketAddress: DatagramRelay] = [:]
     private var addresses: [Key: SocketAddress] = [:]
+    /// What says where relays lead that are not in escrow yet.
+    private var targets: [SocketAddress: Handoff<DatagramSocket>] = [:]
     /// nil where the kernel cannot be asked who has a socket.
     private let diagnosis: SocketDiagnosis?
     private var timer: TimerToken?
@@ -60,7 +63,7 @@ final class RelayDesk {
             let key = Key(cookie: application.cookie, asked: destination)
             if let address = addresses[key], let relay = relays[address], !relay.isBoundToSender {
                 if connecting, application.hasAnyPort { relay.keep(application.kept()) }
-                return try library.send(.leg(AddressBytes(destination.isMapped ? address.mapped : address)))
+                return try library.send(.leg(spelling(of: relay, for: destination)))
             }
             let applicant = Applicant(peer, local: application.chosenSource())
             // What stays on this machine needs no help.
@@ -69,7 +72,7 @@ final class RelayDesk {
                 agent.notices.explain("\(applicant.name) to \(destination): datagrams go directly, \(obstacle)")
                 return try library.send(.direct)
             }
-            decide(library, application, asked, connecting: connecting, applicant)
+            decide(library, application, connecting: connecting, applicant)
         } catch {
             agent.notices.explain("? to \(destination): datagrams go directly, \(error)")
             _ = try? library.send(.direct)
@@ -77,93 +80,158 @@ final class RelayDesk {
     }
 
     private func decide(
-        _ library: consuming ControlConnection, _ application: consuming ApplicationSocket, _ asked: AddressBytes,
-        connecting: Bool, _ applicant: Applicant
+        _ library: consuming ControlConnection, _ application: consuming ApplicationSocket, connecting: Bool,
+        _ applicant: Applicant
     ) {
         let destination = application.destination
         var library: ControlConnection? = consume library
         var application: ApplicationSocket? = consume application
         agent.rules.verdict(on: destination, applicant, .udp) { [self] verdict in
-            guard let library = library.take(), let application = application.take() else { return }
+            guard let application = application.take() else { return }
+            let way: String
             var answer = ControlResponse.direct
+            var relay: DatagramRelay?
             switch verdict.treatment {
-            case .direct: break
-            case .refuse: answer = .refused(ECONNREFUSED)
+            case .direct: way = "sent directly"
+            case .refuse:
+                way = "refused"
+                answer = .refused(ECONNREFUSED)
             case .session, .shim, .shimSources:
-                let key = Key(cookie: application.cookie, asked: destination)
-                let port = application.port
-                let relayed = DatagramRelay.Application(
-                    user: applicant.user, asked: asked, destination: destination.unmapped, source: applicant.local)
-                if let relay = open(relayed, port: port, verdict, applicant) {
-                    addresses[key] = relay.address
-                    // Its port is taken for as long as the copy exists.
-                    if connecting, application.hasAnyPort { relay.keep(application.kept()) }
-                    answer = .leg(AddressBytes(destination.isMapped ? relay.address.mapped : relay.address))
-                }
+                relay = open(application, connecting: connecting, verdict, applicant)
+                if let relay { answer = .leg(spelling(of: relay, for: destination)) }
+                way = relay == nil ? "sent directly" : "through a relay"
             }
             let by = verdict.origin.map { ", by \($0)" } ?? ""
-            let way = if case .leg = answer { "a relay" } else { "\(answer)" }
-            agent.notices.explain("\(applicant.name) to \(destination): datagrams, \(way)\(by)")
-            _ = try? library.send(answer)
+            agent.notices.explain("\(applicant.name) to \(destination): datagrams \(way)\(by)")
+            guard let relay else {
+                _ = try? library.take()?.send(answer)
+                return
+            }
+            secure(relay) { _ = try? library.take()?.send(answer) }
         }
+    }
+
+    private func spelling(of relay: DatagramRelay, for destination: SocketAddress) -> AddressBytes {
+        AddressBytes(destination.isMapped ? relay.address.mapped : relay.address)
     }
 
     /// What an application shall see in the place of a relay's address, or of its own local one; nil if that is no relay.
     func name(at relay: AddressBytes, local: Bool) -> AddressBytes? {
         guard let address = SocketAddress(relay), let relay = relays[address.unmapped] else { return nil }
         let application = relay.application
-        guard local else { return application.asked }
-        guard let natural = application.source ?? application.destination.host.naturalSource else { return nil }
-        let name = SocketAddress(host: natural, port: 0)
+        var name = application.destination
+        if local {
+            guard let source = application.source ?? name.host.naturalSource else { return nil }
+            name = SocketAddress(host: source, port: 0)
+        }
+        // As the socket spells its addresses.
         return AddressBytes(address.isMapped ? name.mapped : name)
     }
 
     // MARK: - Relays
 
-    /// Makes a relay; nil if there is no room, or no way to the destination.
+    /// Makes a relay; nil if there is no room, or no way to the destination: then the application has its errno from the kernel.
     private func open(
-        _ application: DatagramRelay.Application, port: UInt16?, _ verdict: Verdict, _ applicant: Applicant
+        _ application: consuming ApplicationSocket, connecting: Bool, _ verdict: Verdict, _ applicant: Applicant
     ) -> DatagramRelay? {
         if relays.count >= Self.maximum { tidy() }
         guard relays.count < Self.maximum else { return nil }
+        let relayed = DatagramRelay.Application(
+            user: applicant.user, destination: application.destination.unmapped, source: applicant.local)
+        // From a socket without an address, the kernel sends to loopback from its first one.
+        let local = relayed.source ?? SocketAddress.loopback(like: relayed.destination.host, port: 0).host
+        let sender = application.port.map { SocketAddress(host: local, port: $0) }
         do throws(Errno) {
-            let relay = try relay(application, at: places.socket(like: application.destination), port: port, verdict, applicant)
-            relays[relay.address] = relay
-            do throws(Errno) {
-                try relay.prepare()
-            } catch {
-                // The application shall have its errno from the kernel.
-                drop(relay)
-                throw error
-            }
-            setTimer()
+            let target = Handoff(try DatagramSocket.connected(to: relayed.destination, from: relayed.source))
+            let relay = try DatagramRelay(
+                places.socket(like: relayed.destination), for: relayed, from: sender,
+                surroundings(relayed, verdict, applicant), on: loop)
+            add(relay)
+            addresses[Key(cookie: application.cookie, asked: application.destination)] = relay.address
+            targets[relay.address] = target
+            // Its port is taken for as long as the copy exists.
+            if connecting, application.hasAnyPort { relay.keep(application.kept()) }
             return relay
         } catch {
             return nil
         }
     }
 
-    private func relay(
-        _ application: DatagramRelay.Application, at socket: consuming DatagramSocket, port: UInt16?, _ verdict: Verdict,
-        _ applicant: Applicant
-    ) throws(Errno) -> DatagramRelay {
+    private func surroundings(
+        _ application: DatagramRelay.Application, _ verdict: Verdict, _ applicant: Applicant
+    ) -> DatagramRelay.Surroundings {
         var limits = verdict.attempts
         limits.budget = min(limits.budget, Self.budget)
-        let search = DatagramPathSearch(agent, application, verdict)
-        // From a socket without an address, the kernel sends to loopback from its first address.
-        let local = application.source ?? SocketAddress.loopback(like: application.destination.host, port: 0).host
-        return try DatagramRelay(
-            socket, for: application, from: port.map { SocketAddress(host: local, port: $0) },
-            .init(
-                paths: paths, timing: AttemptTiming(limits), find: search.find,
-                isApplication: { [unowned self] in isOwner($1.application.user, of: $0, sendingTo: $1.address) },
-                explain: { [agent] in agent.notices.explain("\(applicant.name): \($0)") }),
-            on: loop)
+        return .init(
+            paths: paths, timing: AttemptTiming(limits), find: DatagramPathSearch(agent, application, verdict).find,
+            isApplication: { [unowned self] in isOwner($1.application.user, of: $0, sendingTo: $1.address) },
+            explain: { [agent] in agent.notices.explain("\(applicant.name): \($0)") })
+    }
+
+    private func add(_ relay: DatagramRelay) {
+        relays[relay.address] = relay
+        setTimer()
+    }
+
+    // MARK: - Escrow
+
+    /// Puts a relay into escrow, before any application knows of it: one that has connected its socket would be refused for ever
+    /// if it went with this process.
+    private func secure(_ relay: DatagramRelay, then: @escaping () -> Void) {
+        guard let target = targets.removeValue(forKey: relay.address)?.take() else { return then() }
+        let number = target.number
+        let held = Handoff(target)
+        relay.keys = [agent.escrow.hold(.relay, relay.number)]
+        relay.keys.append(
+            agent.escrow.hold(.relayTarget, number) { _ in
+                // The keeper has it.
+                _ = held.take()
+                then()
+            })
+    }
+
+    /// Goes on with the relays of a predecessor. Which program has each is not known any more.
+    func adopt(_ estate: inout Estate) {
+        var targets: [EscrowKey: Handoff<Descriptor>] = [:]
+        estate.take(.relayTarget) { targets[$0] = Handoff($1) }
+        estate.take(.relay) { key, descriptor in
+            let targetKey = EscrowKey(key.value + 1)
+            guard let target = targets.removeValue(forKey: targetKey)?.take() else { return agent.escrow.release(key) }
+            adopt(DatagramSocket(owning: descriptor), DatagramSocket(owning: target), [key, targetKey])
+        }
+        for key in targets.keys { agent.escrow.release(key) }
+    }
+
+    private func adopt(_ socket: consuming DatagramSocket, _ target: consuming DatagramSocket, _ keys: [EscrowKey]) {
+        let applicant = Applicant(program: nil, user: geteuid())
+        guard let destination = try? target.remoteAddress(), let source = try? target.localAddress().host else {
+            return release(keys)
+        }
+        let natural = destination.host.naturalSource
+        let application = DatagramRelay.Application(
+            user: applicant.user, destination: destination, source: source == natural ? nil : source)
+        let handoff = Handoff(socket)
+        agent.rules.verdict(on: destination, applicant, .udp) { [self] verdict in
+            guard let socket = handoff.take() else { return }
+            // The predecessor died while it refused.
+            let sender = try? socket.remoteAddress()
+            guard sender == nil || sender != (try? socket.localAddress()),
+                let relay = try? DatagramRelay(
+                    socket, for: application, from: sender, surroundings(application, verdict, applicant), on: loop)
+            else { return release(keys) }
+            relay.keys = keys
+            add(relay)
+        }
+    }
+
+    private func release(_ keys: [EscrowKey]) {
+        for key in keys { agent.escrow.release(key) }
     }
 
     private func drop(_ relay: DatagramRelay) {
         relay.end()
         relays[relay.address] = nil
+        release(relay.keys)
         addresses = addresses.filter { $0.value != relay.address }
     }
 

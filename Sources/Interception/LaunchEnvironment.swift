@@ -35,7 +35,9 @@ public struct LaunchEnvironment: Sendable {
         let rest = environment.filter { entry in
             !["LD_PRELOAD=", "USL_AGENT=", "USL_UDP_PORTS="].contains { entry.hasPrefix($0) }
         }
-        let ports = Self.merged(datagramPorts).map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+        let ports = Self.merged(datagramPorts).map {
+            $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
+        }
         return rest + [
             "LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent,
             "USL_UDP_PORTS=" + ports.joined(separator: ","),

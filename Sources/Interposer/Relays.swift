@@ -26,7 +26,9 @@ func datagramWay(
 
 /// Lends an address in the kernel's form.
 @inline(__always)
-func withAddress<Result>(_ address: AddressBytes, _ body: (UnsafeMutablePointer<sockaddr>, socklen_t) -> Result) -> Result {
+func withAddress<Result>(_ address: AddressBytes, _ body: (UnsafeMutablePointer<sockaddr>, socklen_t) -> Result)
+    -> Result
+{
     var storage = sockaddr_storage()
     return withUnsafeMutableBytes(of: &storage) {
         for index in 0..<address.count { $0[index] = address[index] }
@@ -104,7 +106,8 @@ private func askForSource(
     let errnoBefore = usl_errno()
     defer { usl_set_errno(errnoBefore) }
     // Cut off, it is not known whose it is.
-    guard length.pointee <= room, let relay = internetAddress(address.assumingMemoryBound(to: sockaddr.self), length.pointee)
+    guard length.pointee <= room,
+        let relay = internetAddress(address.assumingMemoryBound(to: sockaddr.self), length.pointee)
     else { return }
     tell(.relayed(at: relay, local: false), address, length, room: room)
 }

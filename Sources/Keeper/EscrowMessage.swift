@@ -23,6 +23,10 @@ public enum EscrowKind: UInt8, Sendable, CaseIterable {
     case desk = 5
     /// A listening socket on loopback that accepts nobody: an application waits there for its verdict.
     case held = 6
+    /// A socket that stands in for a destination of an application's datagrams.
+    case relay = 7
+    /// A socket that is connected to that destination, and does nothing but say so. Its key is the relay's and 1.
+    case relayTarget = 8
 }
 
 /// What a worker tells its keeper.
