@@ -10,6 +10,14 @@ public func interposedSendTo(
     _ length: socklen_t
 ) -> Int {
     guard isListed(address, length) else { return nextSendTo(socket, buffer, size, flags, address, length) }
+    return sendListed(socket, buffer, size, flags, address, length)
+}
+
+@inline(never)
+private func sendListed(
+    _ socket: Int32, _ buffer: UnsafeRawPointer?, _ size: Int, _ flags: Int32, _ address: UnsafePointer<sockaddr>?,
+    _ length: socklen_t
+) -> Int {
     switch datagramWay(socket, address, length, connecting: false) {
     case .asIs: return nextSendTo(socket, buffer, size, flags, address, length)
     case .relay(let relay): return withAddress(relay) { nextSendTo(socket, buffer, size, flags, $0, $1) }
@@ -101,6 +109,7 @@ public func interposedReceiveMessages(
     return result
 }
 
+@inline(never)
 private func sendListed(_ socket: Int32, _ message: UnsafePointer<msghdr>, _ flags: Int32) -> Int {
     let address = UnsafePointer(message.pointee.msg_name?.assumingMemoryBound(to: sockaddr.self))
     guard !choosesPath(message) else { return nextSendMessage(socket, message, flags) }

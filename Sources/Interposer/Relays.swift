@@ -100,6 +100,7 @@ func restoreSource(
     askForSource(address, length, room: room)
 }
 
+@inline(never)
 private func askForSource(
     _ address: UnsafeMutableRawPointer, _ length: UnsafeMutablePointer<socklen_t>, room: socklen_t
 ) {
