@@ -18,11 +18,6 @@ final class DatagramRelay {
     static let maximumRequests = 64
     /// Requests of an application that are taken before others get their turn.
     private static let turnLimit = 64
-    /// How long an application that was refused everywhere is until others are refused too: as long as the kernel may take
-    /// to tell it.
-    private static let refusalPeriod = Interval.milliseconds(10)
-    /// How long other addresses are looked for before an application is told that the one it asked refuses.
-    private static let searchPatience = Interval.seconds(1)
 
     /// Whose datagrams these are.
     struct Application {
@@ -45,21 +40,6 @@ final class DatagramRelay {
         let explain: (String) -> Void
     }
 
-    private enum Search {
-        case notBegun
-        /// Until then, what is refused everywhere waits for more.
-        case running(patience: Instant)
-        case late
-        case done
-
-        var isWaitedFor: Bool {
-            switch self {
-            case .notBegun, .running: true
-            case .late, .done: false
-            }
-        }
-    }
-
     let application: Application
     /// Where the application sends its datagrams to, never IPv4-mapped.
     let address: SocketAddress
@@ -67,22 +47,22 @@ final class DatagramRelay {
     /// What is in escrow of it.
     var keys: [EscrowKey] = []
     /// Where the application's datagrams come from, as far as that is known.
-    private(set) var sender: SocketAddress?
-    private let socket: DatagramSocket
-    private let loop: EventLoop
-    private let surroundings: Surroundings
+    var sender: SocketAddress?
+    let socket: DatagramSocket
+    let loop: EventLoop
+    let surroundings: Surroundings
     private let first: CandidatePair
-    private var registration: Registration?
-    private var requests: [DatagramRequest] = []
+    var registration: Registration?
+    var requests: [DatagramRequest] = []
     private var lines: [CandidatePair: DatagramLine] = [:]
-    private var overtaken: [DatagramLine] = []
-    private var search = Search.notBegun
-    private var pairs: [CandidatePair] = []
+    var overtaken: [DatagramLine] = []
+    var search = Search.notBegun
+    var pairs: [CandidatePair] = []
     /// A copy of the application's socket, to be refused by the kernel.
-    private var copy: DatagramSocket?
+    var copy: DatagramSocket?
     /// Until then, the kernel tells whoever sends that nobody is here.
-    private var refusalEnd: Instant?
-    private var timer: TimerToken?
+    var refusalEnd: Instant?
+    var timer: TimerToken?
     var isQueued = false
 
     init(
@@ -107,10 +87,7 @@ final class DatagramRelay {
     var number: Int32 { socket.number }
 
     /// Whether it hears from one address of the application alone.
-    private(set) var isBoundToSender: Bool
-
-    /// The application connects its socket to this address.
-    func keep(_ copy: consuming Descriptor) { self.copy = DatagramSocket(owning: copy) }
+    var isBoundToSender: Bool
 
     /// Lets go of everything.
     func end() {
@@ -182,7 +159,7 @@ final class DatagramRelay {
     /// However slow the asked one is: the longest delay that policy can ask for.
     private static let longestDelay = Interval.seconds(2)
 
-    private func perform(_ request: DatagramRequest, _ effects: [AttemptEffect]) {
+    func perform(_ request: DatagramRequest, _ effects: [AttemptEffect]) {
         for effect in effects {
             switch effect {
             case .start(let number, let pair): send(request, number, pair)
@@ -229,7 +206,7 @@ final class DatagramRelay {
     }
 
     /// The application waits no more, or others have taken its place.
-    private func drop(_ request: DatagramRequest) {
+    func drop(_ request: DatagramRequest) {
         for (number, line) in request.lines where number != 0 { overtake(line) }
         request.lines = [:]
     }
@@ -303,114 +280,15 @@ final class DatagramRelay {
         perform(request, request.planner.failed(number, errno: error.rawValue, now: loop.now.nanoseconds))
     }
 
-    private func close(_ line: DatagramLine) {
+    func close(_ line: DatagramLine) {
         line.close()
         if lines[line.pair] === line { lines[line.pair] = nil }
         overtaken.removeAll { $0 === line }
     }
-
-    /// Nothing is left to be tried. An application that has connected its socket hears of it as it would without a relay: the kernel
-    /// tells a connected socket that nobody is at the other end (udp(7)), so for a moment nobody is.
-    private func refuse(_ error: Errno) {
-        guard error == .connectionRefused, let sender, copy != nil, refusalEnd == nil else { return }
-        do throws(Errno) {
-            guard try copy?.remoteAddress().unmapped == address else { return }
-            try socket.connect(to: address)
-            refusalEnd = loop.now + Self.refusalPeriod
-            isBoundToSender = true
-            try copy?.send(UnsafeRawBufferPointer(start: nil, count: 0))
-            surroundings.explain("\(application.destination) refuses; \(sender) is told")
-        } catch {
-            // It waits, as for an answer that is lost.
-        }
-        setTimer()
-    }
-
-    private func releaseCopy() {
-        guard let socket = copy.take() else { return }
-        // From here on, whether it is still there can be found out by its address.
-        if sender == nil, let local = try? socket.localAddress(), local.port != 0 { sender = local.unmapped }
-    }
-
-    // MARK: - Other paths
-
-    private func beginSearch() {
-        search = .running(patience: loop.now + Self.searchPatience)
-        surroundings.find { [weak self] pairs in
-            self?.found(pairs)
-        } _: { [weak self] in
-            self?.searchEnded(.done)
-        }
-    }
-
-    private func found(_ pairs: [CandidatePair]) {
-        guard registration != nil else { return }
-        self.pairs = pairs
-        for request in requests { perform(request, request.planner.offer(pairs, now: loop.now.nanoseconds)) }
-        setTimer()
-    }
-
-    private func searchEnded(_ search: Search) {
-        guard registration != nil else { return }
-        self.search = search
-        for request in requests { perform(request, request.planner.noMoreWillCome(now: loop.now.nanoseconds)) }
-        setTimer()
-    }
-
-    // MARK: - Time
-
-    private func setTimer() {
-        if let timer { loop.cancel(timer) }
-        timer = nil
-        guard registration != nil, let deadline = nextDeadline else { return }
-        timer = loop.schedule(self, at: deadline)
-    }
-
-    private var nextDeadline: Instant? {
-        var deadlines = requests.flatMap { [$0.planner.nextDeadline.map(Instant.init(nanoseconds:)), end(of: $0)] }
-        switch search {
-        case .notBegun: deadlines += requests.map(\.silence)
-        case .running(let patience): deadlines.append(patience)
-        case .late, .done: break
-        }
-        deadlines += overtaken.map { end(of: $0) }
-        deadlines.append(refusalEnd)
-        return deadlines.compactMap(\.self).min()
-    }
-
-    private func end(of request: DatagramRequest) -> Instant {
-        request.began + Interval(nanoseconds: surroundings.timing.budget)
-    }
-
-    private func end(of line: DatagramLine) -> Instant {
-        line.lastSent + Interval(nanoseconds: surroundings.timing.delay)
-    }
-
-    private func timePassed() {
-        let now = loop.now
-        if let end = refusalEnd, now >= end {
-            refusalEnd = nil
-            copy = nil
-            // Back to the application, and to it alone: without a peer, the socket would lose its port.
-            if let sender { try? socket.connect(to: sender) }
-        }
-        if case .running(let patience) = search, now >= patience { searchEnded(.late) }
-        if case .notBegun = search, requests.contains(where: { now >= $0.silence }) { beginSearch() }
-        for request in requests where now >= end(of: request) { drop(request) }
-        requests.removeAll { now >= end(of: $0) }
-        for request in requests { perform(request, request.planner.timePassed(now: now.nanoseconds)) }
-        for line in overtaken where now >= end(of: line) { close(line) }
-        setTimer()
-    }
 }
 
-extension DatagramRelay: EventHandler, LoopTask, TimerHandler {
+extension DatagramRelay: EventHandler, LoopTask {
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { takeRequests() }
 
     func run(on loop: EventLoop) { takeRequests() }
-
-    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
-        timer = nil
-        timePassed()
-    }
 }
