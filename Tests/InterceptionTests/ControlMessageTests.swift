@@ -9,7 +9,9 @@ import Testing
         ControlRequest.connect(to: address, blocking: true), .connect(to: address, blocking: false),
         .peerName(cookie: 0x8000_0000_0000_0001), .localName(cookie: 7), .status,
         .session(SessionName(high: 0x0102_0304_0506_0708, low: .max)), .drop(SessionName(high: 0, low: 1)),
-        .replace(ledgerVersion: 1 << 40), .resolved(byteCount: 1), .resolved(byteCount: 1600),
+        .replace(ledgerVersion: 1 << 40), .associate(to: address, connecting: true),
+        .associate(to: address, connecting: false), .relayed(at: address, local: true),
+        .relayed(at: address, local: false),
     ])
     func requestsSurviveTheWire(request: ControlRequest) {
         #expect(ControlRequest(request.encoded().span) == request)

@@ -12,8 +12,10 @@ import Testing
         let names = symbols.compactMap { $0.split(separator: " ").last.map(String.init) }
         #expect(
             names.sorted() == [
-                "connect", "getaddrinfo", "gethostbyname", "gethostbyname2", "gethostbyname2_r", "gethostbyname_r",
-                "getpeername", "getsockname",
+                "__recvfrom_chk", "connect", "getaddrinfo", "gethostbyname", "gethostbyname2", "gethostbyname2_r",
+                "gethostbyname_r", "getpeername", "getsockname", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg",
+                "sendmsg",
+                "sendto",
             ])
     }
 

@@ -169,8 +169,10 @@ final class Program {
     var pid: pid_t { child.pid }
     var pidfd: Int32 { child.pidfd.number }
 
-    /// - Parameter agent: the value of `USL_AGENT`.
-    init(_ arguments: [String], agent: String?) throws {
+    /// - Parameters:
+    ///   - agent: the value of `USL_AGENT`.
+    ///   - datagramPorts: the value of `USL_UDP_PORTS`.
+    init(_ arguments: [String], agent: String?, datagramPorts: String? = nil) throws {
         var ends: [Int32] = [0, 0]
         try check(pipe2(&ends, O_CLOEXEC))
         output = Descriptor(owning: ends[0])
@@ -178,12 +180,15 @@ final class Program {
         var environment = ["PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"]
         environment.append("LD_PRELOAD=" + (try preloadLibrary()))
         if let agent { environment.append("USL_AGENT=" + agent) }
+        if let datagramPorts { environment.append("USL_UDP_PORTS=" + datagramPorts) }
         child = try ChildProcess.spawn(
             arguments, environment: environment, standardOutput: write.number, standardError: write.number)
     }
 
     /// A Python program, after some imports and with the destination as `target`.
-    static func python(_ script: String, to destination: SocketAddress, agent: String?) throws -> Program {
+    static func python(
+        _ script: String, to destination: SocketAddress, agent: String?, datagramPorts: String? = nil
+    ) throws -> Program {
         let prelude = """
             import ctypes, errno, os, select, signal, socket, sys
             target = ("\(destination.host)", \(destination.port))
@@ -192,7 +197,8 @@ final class Program {
 
             """
         // Past the interpreter's finalisation, which asks for the peer's name of every socket that is still open.
-        return try Program(["python3", "-c", prelude + script + "\nos._exit(0)"], agent: agent)
+        return try Program(
+            ["python3", "-c", prelude + script + "\nos._exit(0)"], agent: agent, datagramPorts: datagramPorts)
     }
 
     deinit { _ = kill(child.pid, SIGKILL) }

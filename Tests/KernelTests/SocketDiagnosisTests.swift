@@ -23,8 +23,24 @@ struct SocketDiagnosisTests {
         #expect(try diagnosis.cookie(local: there.with(port: there.port ^ 1), remote: here) == nil)
     }
 
-    private func bound(_ address: SocketAddress) throws -> Descriptor {
-        let socket = Descriptor(owning: try check(socket(address.family, Int32(SOCK_STREAM.rawValue), 0)))
+    @Test("the owner of a socket for datagrams is found, connected or not", arguments: [AF_INET, AF_INET6])
+    func datagramOwner(family: Int32) throws {
+        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
+        let socket = try bound(.loopback(like: host, port: 0), SOCK_DGRAM)
+        let wildcard = try bound(SocketAddress(host: host, port: 0), SOCK_DGRAM)
+        let (here, number) = (try address(of: socket.number), socket.number)
+        let there = SocketAddress.loopback(like: host, port: try address(of: wildcard.number).port)
+        let diagnosis = try SocketDiagnosis()
+        #expect(try diagnosis.datagramOwner(local: here, remote: there) == geteuid())
+        #expect(try diagnosis.datagramOwner(local: there, remote: here) == geteuid())
+        try check(there.withSockaddr { usl_connect(number, $0, $1) })
+        #expect(try diagnosis.datagramOwner(local: here, remote: there) == geteuid())
+        // Connected elsewhere, it gets nothing from there.
+        #expect(try diagnosis.datagramOwner(local: here, remote: here) == nil)
+    }
+
+    private func bound(_ address: SocketAddress, _ type: __socket_type = SOCK_STREAM) throws -> Descriptor {
+        let socket = Descriptor(owning: try check(socket(address.family, Int32(type.rawValue), 0)))
         let number = socket.number
         try check(address.withSockaddr { usl_bind(number, $0, $1) })
         return socket
