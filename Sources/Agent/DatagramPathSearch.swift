@@ -1,7 +1,5 @@
 import Kernel
-import Policy
 import Rendezvous
-import SessionHost
 import Transport
 
 /// Looks for paths on which requests can go when the asked one is silent.
@@ -9,51 +7,50 @@ final class DatagramPathSearch {
     private unowned let agent: Agent
     private let destination: SocketAddress
     private let candidates: Candidates
-    private let verdict: Verdict
+    private let search: PathSearch
+    /// Where requests may come from, besides wherever the kernel sends from.
+    private let sources: [LinkSource]
 
-    init(_ agent: Agent, _ application: DatagramRelay.Application, _ verdict: Verdict) {
+    /// - Parameter source: what the application has bound; then other sources are not tried.
+    init(_ agent: Agent, to destination: SocketAddress, from source: SocketAddress.Host?, _ verdict: Verdict) {
         self.agent = agent
-        self.verdict = verdict
-        destination = application.destination
+        self.destination = destination
+        search = PathSearch(verdict, agent.rules)
+        sources = agent.rules.sources(verdict)
         candidates = Candidates(
-            asked: Rendezvous.IPAddress(destination.host), bound: application.source.map { Rendezvous.IPAddress($0) },
-            mode: verdict.treatment == .shimSources ? .sourcesOnly : .destinationsAndSources)
+            asked: IPAddress(destination.host), bound: source.map { IPAddress($0) },
+            mode: search.sourcesOnly ? .sourcesOnly : .destinationsAndSources)
     }
 
     /// - Parameters:
     ///   - found: called with all pairs that are known, each time there are more.
     ///   - done: called when that is all.
     func find(_ found: @escaping ([CandidatePair]) -> Void, _ done: @escaping () -> Void) {
-        var others: [Rendezvous.IPAddress] = []
+        var others: [IPAddress] = []
         found(pairs(with: others))
-        if verdict.treatment == .shimSources { return done() }
+        if search.sourcesOnly { return done() }
         agent.alternates.find(
-            for: destination, extra: verdict.addresses.map { SocketAddress.Host($0) }, reverse: verdict.reverseLookup,
-            allowsPrivate: verdict.allowsPrivateAddresses
+            for: destination, extra: search.addresses, reverse: search.reverseLookup,
+            allowsPrivate: search.allowsPrivate
         ) { [self] hosts in
-            others += hosts.map { Rendezvous.IPAddress($0) }
+            others += hosts.map { IPAddress($0) }
             found(pairs(with: others))
         } done: {
             done()
         }
     }
 
-    private func pairs(with others: [Rendezvous.IPAddress]) -> [CandidatePair] {
-        var routes: [Rendezvous.IPAddress: AddressSelection.Route] = [:]
-        for destination in [candidates.first.destination] + others {
-            routes[destination] =
-                SocketAddress.Host(destination).naturalSource.map { .from(Rendezvous.IPAddress($0)) }
-                ?? AddressSelection.Route.none
-        }
-        return candidates.pairs(with: others, by: AddressSelection(locals: sources, routes: routes))
+    private func pairs(with others: [IPAddress]) -> [CandidatePair] {
+        candidates.pairs(
+            with: others,
+            by: .init(from: locals, to: [candidates.first.destination] + others, port: destination.port))
     }
 
-    /// Where requests may come from: what was asked for, or any address of this machine.
-    private var sources: [LocalAddress] {
-        let (wanted, network) = (agent.rules.sources(verdict), agent.watch?.state)
+    private var locals: [LocalAddress] {
+        let network = agent.watch?.state
         return agent.localAddresses.filter { local in
             let host = SocketAddress.Host(local.address)
-            return wanted.contains {
+            return sources.contains {
                 switch $0 {
                 case .anywhere: true
                 case .address(let address): address == host

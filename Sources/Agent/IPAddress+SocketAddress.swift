@@ -29,14 +29,25 @@ extension AttemptTiming {
     }
 }
 
+extension AddressSelection {
+    /// With what the kernel would do with each destination.
+    init(from locals: [LocalAddress], to destinations: [IPAddress], port: UInt16) {
+        var routes: [IPAddress: Route] = [:]
+        for destination in destinations {
+            let place = SocketAddress(host: SocketAddress.Host(destination), port: port)
+            routes[destination] = (try? place.naturalSource()).map { .from(IPAddress($0.host)) } ?? Route.none
+        }
+        self.init(locals: locals, routes: routes)
+    }
+}
+
 extension Agent {
     /// Addresses of this machine from which packets can leave; none known where the kernel does not tell of them.
     var localAddresses: [LocalAddress] {
         guard let state = watch?.state else { return [] }
         return state.usableSources.map {
             LocalAddress(
-                address: Rendezvous.IPAddress($0.host), prefixLength: Int($0.traits.prefixLength),
-                interface: $0.interface,
+                address: IPAddress($0.host), prefixLength: Int($0.traits.prefixLength), interface: $0.interface,
                 isDeprecated: $0.traits.isDeprecated, isTemporary: $0.traits.isTemporary)
         }
     }

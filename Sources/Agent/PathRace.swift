@@ -126,22 +126,11 @@ final class PathRace {
     private var now: UInt64 { agent.loop.now.nanoseconds }
 
     private func offer() {
-        let selection = AddressSelection(
-            locals: agent.localAddresses, routes: routes(to: [candidates.first.destination] + found))
-        let pairs = candidates.pairs(with: found, by: selection)
+        let pairs = candidates.pairs(
+            with: found,
+            by: .init(from: agent.localAddresses, to: [candidates.first.destination] + found, port: destination.port))
         hasOthers = pairs.count > 1
         perform(planner.offer(agent.badPairs.ordered(pairs, port: destination.port, now: now), now: now))
-    }
-
-    /// What the kernel would do with each.
-    private func routes(to destinations: [IPAddress]) -> [IPAddress: AddressSelection.Route] {
-        var routes: [IPAddress: AddressSelection.Route] = [:]
-        for destination in destinations {
-            routes[destination] =
-                (try? socketAddress(of: destination).naturalSource()).map { .from(IPAddress($0.host)) }
-                ?? AddressSelection.Route.none
-        }
-        return routes
     }
 
     /// The application cannot go on with its own attempt: it is made here, at once.

@@ -121,7 +121,7 @@ final class RelayDesk {
         let application = relay.application
         var name = application.destination
         if local {
-            guard let source = application.source ?? name.host.naturalSource else { return nil }
+            guard let source = application.source ?? (try? name.naturalSource().host) else { return nil }
             name = SocketAddress(host: source, port: 0)
         }
         // As the socket spells its addresses.
@@ -163,7 +163,8 @@ final class RelayDesk {
         var limits = verdict.attempts
         limits.budget = min(limits.budget, Self.budget)
         return .init(
-            paths: paths, timing: AttemptTiming(limits), find: DatagramPathSearch(agent, application, verdict).find,
+            paths: paths, timing: AttemptTiming(limits),
+            find: DatagramPathSearch(agent, to: application.destination, from: application.source, verdict).find,
             isApplication: { [unowned self] in isOwner($1.application.user, of: $0, sendingTo: $1.address) },
             explain: { [agent] in agent.notices.explain("\(applicant.name): \($0)") })
     }
@@ -207,7 +208,7 @@ final class RelayDesk {
         guard let destination = try? target.remoteAddress(), let source = try? target.localAddress().host else {
             return release(keys)
         }
-        let natural = destination.host.naturalSource
+        let natural = try? destination.naturalSource().host
         let application = DatagramRelay.Application(
             user: applicant.user, destination: destination, source: source == natural ? nil : source)
         let handoff = Handoff(socket)

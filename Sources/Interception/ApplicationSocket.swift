@@ -32,8 +32,6 @@ public struct ApplicationSocket: ~Copyable, Sendable {
 
     consuming func intoDescriptor() -> Descriptor { descriptor }
 
-    consuming func intoDescriptor() -> Descriptor { descriptor }
-
     /// Why this connection can not run over a leg on loopback; nil if it can.
     ///
     /// - Parameter network: the agent's own, from `NetworkNamespace.own()`.

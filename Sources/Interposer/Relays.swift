@@ -20,7 +20,10 @@ func datagramWay(
     switch askAgent(.associate(to: asked, connecting: connecting), passing: socket, signals: &signals) {
     case .response(.leg(let relay)): return .relay(relay)
     case .response(.refused(let code)): return .refused(code)
-    case .response, .unreachable, .timedOut: return .asIs
+    case .response: return .asIs
+    case .attempt: return .asIs
+    case .unreachable: return .asIs
+    case .timedOut: return .asIs
     }
 }
 
@@ -42,14 +45,8 @@ func connectDatagramSocket(_ socket: Int32, _ address: UnsafePointer<sockaddr>?,
         address.pointee.sa_family != sa_family_t(AF_UNSPEC)
     else { return nil }
     let errnoBefore = usl_errno()
-    defer { usl_set_errno(errnoBefore) }
-    guard isUDP(socket) else { return nil }
-    if relay(of: socket) != nil {
-        // The kernel has given it a loopback address for that, from where there is no way to anywhere else.
-        var nowhere = sockaddr()
-        nowhere.sa_family = sa_family_t(AF_UNSPEC)
-        _ = nextConnect(socket, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))
-    }
+    leaveRelay(socket)
+    usl_set_errno(errnoBefore)
     guard isListed(address, length) else { return nil }
     switch datagramWay(socket, address, length, connecting: true) {
     case .asIs: return nil
@@ -57,6 +54,16 @@ func connectDatagramSocket(_ socket: Int32, _ address: UnsafePointer<sockaddr>?,
     case .refused(let code):
         usl_set_errno(code)
         return -1
+    }
+}
+
+/// Takes a UDP socket off the relay that it is connected to.
+private func leaveRelay(_ socket: Int32) {
+    if relay(of: socket) != nil {
+        // The kernel has given it a loopback address for that, from where there is no way to anywhere else.
+        var nowhere = sockaddr()
+        nowhere.sa_family = sa_family_t(AF_UNSPEC)
+        _ = nextConnect(socket, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))
     }
 }
 

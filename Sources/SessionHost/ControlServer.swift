@@ -99,6 +99,8 @@ public final class ControlServer {
             let names = agent?.names(cookie)
             let name = if case .peerName = request { names?.peer } else { names?.local }
             answer(client, name)
+        // Only behind `connect`.
+        case .attemptFailed: _ = client.leave()
         case .associate(let address, let connecting):
             guard let connection = client.leave(), let agent else { return }
             guard let socket else {

@@ -33,7 +33,7 @@ struct ControlServerTests {
                         let local = AddressBytes(count: 3, byte: { UInt8($0) })
                     else { return nil }
                     return SocketNames(peer: peer, local: local)
-                }, resolved: { note.resolved.append($0) },
+                }, resolved: { note.events.append($0.name) },
                 associate: { library, _, _, _ in _ = try? library.send(.direct) }, relayed: { _, _ in nil })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
