@@ -1,4 +1,5 @@
 import Kernel
+import Policy
 import Rendezvous
 import Transport
 
