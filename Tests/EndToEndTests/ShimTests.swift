@@ -109,6 +109,52 @@ extension EndToEnd {
             }
         }
 
+        /// Programs that try one address after the other, or several at once, are no worse off.
+        @Test func programsThatTryByThemselves() throws {
+            try withManyAddresses(bad: [9], .silent) { test in
+                for call in [
+                    "socket.create_connection(('many', 7002))",
+                    "asyncio.run(asyncio.open_connection('many', 7002, happy_eyeballs_delay=0.25))[1]",
+                ] {
+                    let outcome = try test.client.run(
+                        shim()
+                            + Peers.client(
+                                """
+                                import asyncio
+                                begin = time.monotonic()
+                                s = \(call)
+                                assert time.monotonic() - begin < 1, time.monotonic() - begin
+                                """))
+                    #expect(outcome.status == .success, "\(outcome.errors)")
+                }
+            }
+        }
+
+        /// The program has an address and no name: the reverse name leads to others, if it leads back to that one.
+        @Test func reverseNames() throws {
+            try withManyAddresses(bad: [8, 9], .refuses) { test in
+                // The hosts file has names too.
+                try test.client.succeed(["/bin/sh", "-c", "grep -v many /run/hosts > /run/h; cat /run/h > /run/hosts"])
+                _ = try test.serveNames([
+                    "10.77.2.9 PTR db.test", "db.test A 10.77.2.9", "db.test A 10.77.2.2",
+                    "10.77.2.8 PTR liar.test", "liar.test A 10.77.2.2",
+                ])
+                for (address, result) in [("10.77.2.9", "10.77.2.2"), ("10.77.2.8", "ECONNREFUSED")] {
+                    let outcome = try test.client.run(
+                        shim()
+                            + Peers.client(
+                                """
+                                s = socket.socket()
+                                try:
+                                    s.connect((sys.argv[1], 7002))
+                                    print(s.getpeername()[0])
+                                except OSError as error: print(name(error))
+                                """, [address]))
+                    #expect(outcome.output == result + "\n", "\(outcome.errors)")
+                }
+            }
+        }
+
         /// Of two sources and two destinations one pair works.
         @Test(arguments: ["shim", "shim-sources"])
         func onePairWorks(treatment: String) throws {
