@@ -80,12 +80,12 @@ extension DatagramRelay {
         if let refusalEnd, now >= refusalEnd { endRefusal() }
         if case .running(let patience) = search, now >= patience { searchEnded(.late) }
         if case .notBegun = search, requests.contains(where: { now >= $0.silence }) { beginSearch() }
+        for request in requests { perform(request, request.planner.timePassed(now: now.nanoseconds)) }
         for request in requests where now >= end(of: request) {
             drop(request)
             releaseCopy()
         }
         requests.removeAll { now >= end(of: $0) }
-        for request in requests { perform(request, request.planner.timePassed(now: now.nanoseconds)) }
         for line in overtaken where now >= end(of: line) { close(line) }
         setTimer()
     }
