@@ -21,6 +21,7 @@ final class DatagramRelay {
 
     /// Whose datagrams these are.
     struct Application {
+        /// Whose socket it is.
         let user: uid_t
         /// What it asked for, never IPv4-mapped.
         let destination: SocketAddress

@@ -136,15 +136,16 @@ final class RelayDesk {
     ) -> DatagramRelay? {
         if relays.count >= Self.maximum { tidy() }
         guard relays.count < Self.maximum else { return nil }
-        let relayed = DatagramRelay.Application(
-            user: applicant.user, destination: application.destination.unmapped, source: applicant.local)
+        let destination = application.destination.unmapped
         // From a socket without an address, the kernel sends to loopback from its first one.
-        let local = relayed.source ?? SocketAddress.loopback(like: relayed.destination.host, port: 0).host
+        let local = applicant.local ?? SocketAddress.loopback(like: destination.host, port: 0).host
         let sender = application.port.map { SocketAddress(host: local, port: $0) }
         do throws(Errno) {
-            let target = Handoff(try DatagramSocket.connected(to: relayed.destination, from: relayed.source))
+            let relayed = DatagramRelay.Application(
+                user: try application.owner(), destination: destination, source: applicant.local)
+            let target = Handoff(try DatagramSocket.connected(to: destination, from: relayed.source))
             let relay = try DatagramRelay(
-                places.socket(like: relayed.destination), for: relayed, from: sender,
+                places.socket(like: destination), for: relayed, from: sender,
                 surroundings(relayed, verdict, applicant), on: loop)
             add(relay)
             addresses[Key(cookie: application.cookie, asked: application.destination)] = relay.address

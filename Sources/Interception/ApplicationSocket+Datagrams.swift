@@ -1,6 +1,6 @@
-import CLinux
+public import CLinux
 public import Kernel
-import SystemPackage
+public import SystemPackage
 
 /// Sockets for datagrams.
 extension ApplicationSocket {
@@ -17,6 +17,13 @@ extension ApplicationSocket {
     /// The address that it sends from, by the application's will; never IPv4-mapped.
     public borrowing func chosenSource() -> SocketAddress.Host? {
         bound.isWildcard || bound.unmapped.isLoopback ? nil : bound.unmapped.host
+    }
+
+    /// Whose it is: the user who has made it.
+    public borrowing func owner() throws(Errno) -> uid_t {
+        var status = stat()
+        try check(fstat(number, &status))
+        return status.st_uid
     }
 
     /// Its own port, if it has one already.
