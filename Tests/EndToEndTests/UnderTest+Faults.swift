@@ -41,8 +41,33 @@ extension LabProcess {
     /// Kills the program and everything that it has started in its process group: nobody is left to say a word.
     func killGroup() {
         guard let pid else { return }
-        kill(-getpgid(pid), SIGKILL)
+        let group = getpgid(pid)
+        kill(-group, SIGKILL)
         _ = try? wait(.seconds(5))
+        // Until the last of them is gone, its sockets are there.
+        try? waitUntil("the end of a process group", within: .seconds(5)) { !Self.isAlive(group: group) }
+    }
+
+    /// Whether a process group has any process but such as nobody has waited for (proc_pid_stat(5)).
+    private static func isAlive(group: pid_t) -> Bool {
+        guard let processes = opendir("/proc") else { return false }
+        defer { closedir(processes) }
+        while let entry = readdir(processes) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard let pid = pid_t(name), getpgid(pid) == group, let file = fopen("/proc/\(pid)/stat", "re") else {
+                continue
+            }
+            defer { fclose(file) }
+            var line = [CChar](repeating: 0, count: 512)
+            guard fgets(&line, Int32(line.count), file) != nil else { continue }
+            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            // The third field is the state, the twentieth the number of threads: one of a dead program's may hold on to its sockets.
+            let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+            if fields.first != "Z" || fields.count > 17 && (Int(fields[17]) ?? 0) > 1 { return true }
+        }
+        return false
     }
 }
 
