@@ -66,13 +66,18 @@ final class ShimRequest {
         let cannotMove = !blocks && application.hasOwnPort
         // While it does not wait, an attempt at a host that works must not cost it a round trip.
         let needsNoHelp = !blocks && agent.workingHosts.contains(destination.unmapped.host, at: agent.loop.now)
-        if destination.isLoopback || cannotMove || needsNoHelp { return try library.send(.direct) }
+        let isLeftAlone = destination.isLoopback || cannotMove || needsNoHelp
         var families: Set<IPAddress.Family> = []
         if application.reaches(.v4(0)) { families.insert(.v4) }
         if application.reaches(.v6(high: 0, low: 0, scope: 0)) { families.insert(.v6) }
         let limits = PathLimits(families: families, source: application.boundHost)
+        // Closed before the answer: while a copy exists, the application's close would send no FIN.
         _ = consume application
-        try library.send(.attempt(silence: Int32(search.limits.delay / .milliseconds(1))))
+        if isLeftAlone { return try library.send(.direct) }
+        try library.send(
+            .attempt(
+                silence: Int32(search.limits.delay / .milliseconds(1)),
+                budget: UInt64(search.limits.budget / .milliseconds(1))))
         let number = library.descriptor.number
         let request = ShimRequest(library, destination, blocks: blocks, name, search, limits, agent)
         request.registration = try agent.loop.register(number, request)
@@ -100,7 +105,7 @@ final class ShimRequest {
             case .request(.attemptFailed(let code), let socket):
                 guard case .ownAttempt = stage, let socket else { return leave(.direct) }
                 application = try ApplicationSocket(copy: socket, destination: destination)
-                search(because: code)
+                find(because: code)
             // It is connected, or needs no connection any more.
             case .end:
                 if case .ownAttempt = stage { agent.workingHosts.note(destination.unmapped.host, at: agent.loop.now) }
@@ -114,8 +119,9 @@ final class ShimRequest {
         }
     }
 
-    private func search(because code: Int32) {
+    private func find(because code: Int32) {
         failure = code
+        agent.workingHosts.forget(destination.unmapped.host)
         let race = PathRace(
             to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0), agent
         ) {
@@ -132,7 +138,12 @@ final class ShimRequest {
         case .connected(let path, let socket):
             switch stage {
             case .racing: handOver(path, socket)
-            case .held(let held, let expected, _): release(held, expected, path, socket)
+            case .held(let held, let expected, _):
+                // A host that is only slow must not have every connection go through the agent.
+                if path.destination == destination.unmapped, path.source == limits.source {
+                    agent.workingHosts.note(path.destination.host, at: agent.loop.now)
+                }
+                release(held, expected, path, socket)
             case .ownAttempt, .awaitingLeg, .relaying, .over: break
             }
         case .failed:
@@ -170,7 +181,6 @@ final class ShimRequest {
 
     /// The last word to the library.
     private func leave(_ answer: ControlResponse) {
-        // Closed before the answer: while a copy exists, the application's close would send no FIN.
         application = nil
         if let registration { agent.loop.deregister(registration) }
         registration = nil

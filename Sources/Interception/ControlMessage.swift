@@ -7,7 +7,7 @@
 //     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address)
 //     byte  3       length of the address, 0 if there is none
 //     bytes 4–7     errno, milliseconds (attempt), or how many bytes follow (resolved); little-endian like all numbers here
-//     bytes 8–15    socket cookie
+//     bytes 8–15    socket cookie, or milliseconds (attempt)
 //     bytes 16–43   address, or the identifier of a session
 //     bytes 44–47   zero
 
@@ -231,8 +231,8 @@ public enum ControlResponse: Equatable, Sendable {
     /// The connection failed with this errno.
     case refused(Int32)
     /// Connect to where the application wanted to go, without blocking; if that fails, or is silent for this many
-    /// milliseconds, say so.
-    case attempt(silence: Int32)
+    /// milliseconds, say so. The answer takes up to `budget` milliseconds.
+    case attempt(silence: Int32, budget: UInt64)
     /// Connect the application's socket to this address: it leads to the same server, and works.
     case connectTo(AddressBytes)
     /// The application asked for this address, or would have it.
@@ -249,7 +249,7 @@ public enum ControlResponse: Equatable, Sendable {
         case (68, _) where message.code > 0: self = .refused(message.code)
         case (69, .some(let address)): self = .asked(address)
         case (70, _): self = .notMine
-        case (71, _) where message.code > 0: self = .attempt(silence: message.code)
+        case (71, _) where message.code > 0: self = .attempt(silence: message.code, budget: message.cookie)
         case (72, .some(let address)): self = .connectTo(address)
         default: return nil
         }
@@ -272,9 +272,10 @@ public enum ControlResponse: Equatable, Sendable {
             message = ControlMessage(kind: 69)
             message.address = address
         case .notMine: message = ControlMessage(kind: 70)
-        case .attempt(let silence):
+        case .attempt(let silence, let budget):
             message = ControlMessage(kind: 71)
             message.code = silence
+            message.cookie = budget
         case .connectTo(let address):
             message = ControlMessage(kind: 72)
             message.address = address

@@ -14,8 +14,9 @@ struct ControlDescriptor: ~Copyable {
 /// How a question to the agent ended.
 enum AgentAnswer: ~Copyable {
     case response(ControlResponse)
-    /// The application's socket is to be tried first, for so many milliseconds; the agent listens on.
-    case attempt(ControlDescriptor, silence: Int32)
+    /// The application's socket is to be tried first, for so many milliseconds; the agent listens on, and finds another path
+    /// within `budget` milliseconds.
+    case attempt(ControlDescriptor, silence: Int32, budget: Int64)
     /// No agent there, or it went away before it answered: carry on as if USL were not installed.
     case unreachable
     /// The agent is alive and silent.
@@ -24,7 +25,7 @@ enum AgentAnswer: ~Copyable {
 
 /// The longest wait for an agent, in milliseconds. It answers within its grace time of 200 ms; only a stopped agent
 /// takes longer.
-private let patience: Int64 = 10_000
+let patience: Int64 = 10_000
 
 /// How often an agent may go away while it is asked. When one dies, its keeper, which owns the control socket, starts
 /// another; the next question waits for that.
@@ -47,7 +48,8 @@ func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: ino
         left -= 1
         if send(request, passing: descriptor, over: control.number) {
             switch response(on: control.number, by: deadline, signals: &signals) {
-            case .response(.attempt(let silence)): return .attempt(control, silence: silence)
+            case .response(.attempt(let silence, let budget)):
+                return .attempt(control, silence: silence, budget: Int64(clamping: budget))
             case .response(let response): return .response(response)
             case .timedOut: return .timedOut
             case .unreachable: if left == 0 { return .unreachable }

@@ -49,9 +49,12 @@ struct Attempt: ~Copyable {
     ///
     /// - Parameters:
     ///   - silence: how long there may be no answer before the agent looks for another path, in milliseconds.
+    ///   - budget: how long the agent may look for one, in milliseconds; beyond that it is dead or stopped.
     ///   - waits: whether the application waits for as long as it takes. If not, only until it is known where the socket is
     ///     to go.
-    mutating func verdict(silence: Int32, waits: Bool, signals: inout SignalWatch) -> Verdict {
+    mutating func verdict(
+        silence: Int32, budget: Int64, waits: Bool, signals: inout SignalWatch
+    ) -> Verdict {
         let start = monotonicMilliseconds()
         let limit = waits ? sendTimeout(of: socket).map { start + $0 } : nil
         while true {
@@ -62,7 +65,12 @@ struct Attempt: ~Copyable {
             }
             let silenceEnd = start + Int64(silence)
             askIfDue(isSilent: silenceEnd <= now)
-            let next = min(limit ?? .max, agentIsAsked ? .max : silenceEnd)
+            let answerEnd = silenceEnd + min(budget, .max / 2) + patience
+            if agentListens, answerEnd <= now {
+                dismissAgent()
+                continue
+            }
+            let next = min(limit ?? .max, agentIsAsked ? (agentListens ? answerEnd : .max) : silenceEnd)
             let ready = signals.wait(
                 readable: agentListens ? control.number : -1, writable: isUnderWay ? socket : -1,
                 milliseconds: next == .max ? -1 : Int32(clamping: max(0, next - now)))
@@ -133,10 +141,14 @@ struct Attempt: ~Copyable {
         case .response(.refused(let code)): return .failed(code)
         case .response, .unreachable, .timedOut:
             // There is no other path, or no agent any more.
-            agentListens = false
-            if case .surrendered = own { begin() }
+            dismissAgent()
             return nil
         }
+    }
+
+    private mutating func dismissAgent() {
+        agentListens = false
+        if case .surrendered = own { begin() }
     }
 }
 

@@ -15,11 +15,12 @@ public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr
     let blocking = usl_fcntl(socket, F_GETFL, 0) & O_NONBLOCK == 0
     var signals = blocking ? SignalWatch(connecting: socket) : SignalWatch()
     switch askAgent(.connect(to: asked, blocking: blocking), passing: socket, signals: &signals) {
-    case .attempt(let control, let silence):
+    case .attempt(let control, let silence, let budget):
         let flags = usl_fcntl(socket, F_GETFL, 0)
         if blocking { _ = usl_fcntl(socket, F_SETFL, flags | O_NONBLOCK) }
         var attempt = Attempt(socket, to: address, length, control)
-        let verdict = attempt.verdict(silence: silence, waits: blocking, signals: &signals)
+        let verdict = attempt.verdict(
+            silence: silence, budget: blocking ? budget : 0, waits: blocking, signals: &signals)
         if blocking { _ = usl_fcntl(socket, F_SETFL, flags) }
         _ = signals.end()
         usl_set_errno(errnoBefore)

@@ -159,7 +159,7 @@ struct RuleBookTests {
         #expect(try agent.connect(to: "192.0.2.1", 81) == .refused(Errno.connectionRefused.rawValue))
         #expect(try agent.connect(to: "192.0.2.1", 82) == .direct)
         #expect(try agent.connect(to: "192.0.2.1", 83) == .refused(Errno.noRouteToHost.rawValue))
-        #expect(try agent.connect(to: "192.0.2.1", 84) == .attempt(silence: 250))
+        #expect(try agent.connect(to: "192.0.2.1", 84) == .attempt(silence: 250, budget: 30_000))
         #expect(agent.agent.connectionCount == 0)
         // Rules that come later count for what comes later.
         var changed = Configuration()

@@ -10,6 +10,7 @@ import Testing
         .peerName(cookie: 0x8000_0000_0000_0001), .localName(cookie: 7), .status,
         .session(SessionName(high: 0x0102_0304_0506_0708, low: .max)), .drop(SessionName(high: 0, low: 1)),
         .replace(ledgerVersion: 1 << 40), .associate(to: address, connecting: true),
+        .attemptFailed(0), .attemptFailed(113),
         .associate(to: address, connecting: false), .relayed(at: address, local: true),
         .relayed(at: address, local: false),
     ])
@@ -19,7 +20,7 @@ import Testing
 
     @Test(arguments: [
         ControlResponse.direct, .leg(address), .held(AddressBytes(count: 16) { UInt8($0) }!), .refused(111),
-        .asked(address), .notMine,
+        .asked(address), .notMine, .attempt(silence: 250, budget: 30_000), .connectTo(address),
     ])
     func responsesSurviveTheWire(response: ControlResponse) {
         #expect(ControlResponse(response.encoded().span) == response)
