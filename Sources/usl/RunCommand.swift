@@ -17,12 +17,13 @@ struct RunCommand: ParsableCommand {
             125 means that USL failed, 126 that the command cannot be executed, 127 that there is none, and 75 that its \
             last bytes were not delivered.
 
-            Without --gateway, USL looks for a gateway at each destination and makes an ordinary connection where there \
-            is none.
+            Without --gateway, USL looks for a gateway at each destination. Where there is none, the program connects as \
+            ever; and if that fails or has no answer, other addresses of the same name and other sources are tried.
 
             Examples:
               usl ssh db1
               usl --gateway edge psql -h db1
+              usl --treatment shim curl https://www.example.org
               usl --links mirror --source wlan0 --source wwan0 --gateway edge ssh db1
               usl run -- status          # a program called status
             """)

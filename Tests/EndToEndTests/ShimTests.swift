@@ -155,6 +155,24 @@ extension EndToEnd {
             }
         }
 
+        /// A gateway of eight addresses, of which seven are silent, is found as soon.
+        @Test func aGatewayOfManyAddresses() throws {
+            try withManyAddresses(bad: Array(11...17), .silent) { test in
+                try test.lab.router.drop("ip daddr 10.77.2.11-10.77.2.17 tcp dport 7117")
+                _ = try test.startGateway()
+                let outcome = try test.client.run(
+                    [try UnderTest.usl(), "--plain", "--gateway", "many", "--"]
+                        + Peers.client(
+                            """
+                            begin = time.monotonic()
+                            s = connect(7002, '10.77.2.2')
+                            exactly(s, 10)
+                            assert time.monotonic() - begin < 3.5, time.monotonic() - begin
+                            """))
+                #expect(outcome.status == .success, "\(outcome.errors)")
+            }
+        }
+
         /// Of two sources and two destinations one pair works.
         @Test(arguments: ["shim", "shim-sources"])
         func onePairWorks(treatment: String) throws {
