@@ -83,6 +83,7 @@ bench: build
 	@scripts/setup bench
 	scripts/bench $(tree)/bin/usl
 	scripts/pauses $(tree)/bin/usl
+	$(SWIFT) run -c release usl-lab connect --usl $(tree)/bin/usl
 	ls -l $(tree)/lib/usl/libusl.so
 
 install: build

@@ -125,9 +125,9 @@ struct Measurement {
         let whole = pauses.whole.sorted()
         let cells = [
             one.fault.rawValue, one.fault.isMomentary ? "" : seconds(one.length), "\(one.times)", kind.rawValue,
-            milliseconds(percentile(whole, 0.5)), milliseconds(percentile(whole, 0.99)), milliseconds(whole.last),
-            one.fault.isMomentary ? "" : milliseconds(pauses.after.map { max(0, $0) }.max()),
-            milliseconds(pauses.before.max()), pauses.deaths == 0 ? "" : "\(pauses.deaths)",
+            cell(percentile(whole, 0.5)), cell(percentile(whole, 0.99)), cell(whole.last),
+            one.fault.isMomentary ? "" : cell(pauses.after.map { max(0, $0) }.max()),
+            cell(pauses.before.max()), pauses.deaths == 0 ? "" : "\(pauses.deaths)",
             pauses.unfinished == 0 ? "" : "\(pauses.unfinished)",
         ]
         return "| " + cells.joined(separator: " | ") + " |"
@@ -137,12 +137,7 @@ struct Measurement {
         sorted.isEmpty ? nil : sorted[min(sorted.count - 1, Int(share * Double(sorted.count)))]
     }
 
-    private static func milliseconds(_ nanoseconds: Int?) -> String {
-        guard let nanoseconds else { return "–" }
-        let hundredths = nanoseconds / 10_000
-        return hundredths >= 10_000
-            ? "\(hundredths / 100) ms" : "\(hundredths / 100).\(hundredths / 10 % 10)\(hundredths % 10) ms"
-    }
+    private static func cell(_ nanoseconds: Int?) -> String { nanoseconds.map { milliseconds($0) } ?? "–" }
 
     private static func seconds(_ duration: Duration) -> String { "\(duration / .seconds(1)) s" }
 }

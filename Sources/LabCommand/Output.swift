@@ -20,3 +20,13 @@ func pad(_ text: String, _ width: Int, left: Bool = false) -> String {
     let spaces = String(repeating: " ", count: max(0, width - text.count))
     return left ? text + spaces : spaces + text
 }
+
+/// The one in the middle; of none, there is none.
+func median<Value: Comparable>(_ values: [Value]) -> Value { values.sorted()[values.count / 2] }
+
+/// For people; fewer digits where there are many.
+func milliseconds(_ nanoseconds: Int) -> String {
+    let hundredths = nanoseconds / 10_000
+    return hundredths >= 10_000
+        ? "\(hundredths / 100) ms" : "\(hundredths / 100).\(hundredths / 10 % 10)\(hundredths % 10) ms"
+}

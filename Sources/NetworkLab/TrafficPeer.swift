@@ -127,7 +127,7 @@ public enum TrafficPeer {
         return false
     }
 
-    private static func listen(_ port: UInt16) throws(TrafficError) -> Descriptor {
+    static func listen(_ port: UInt16) throws(TrafficError) -> Descriptor {
         let number = socket(AF_INET6, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard number >= 0 else { throw .systemCall("socket") }
         let listener = Descriptor(owning: number)
