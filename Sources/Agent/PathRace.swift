@@ -107,9 +107,13 @@ final class PathRace {
     }
 
     func begin() {
+        // What is known at once comes before other sources.
+        if search.sourcesOnly { perform(planner.noMoreWillCome(now: now)) } else { findAddresses() }
         offer()
         perform(planner.start(now: now))
-        if search.sourcesOnly { return perform(planner.noMoreWillCome(now: now)) }
+    }
+
+    private func findAddresses() {
         agent.alternates.find(
             for: destination, extra: search.addresses, reverse: search.reverseLookup,
             allowsPrivate: search.allowsPrivate

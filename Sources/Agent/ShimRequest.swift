@@ -53,6 +53,7 @@ final class ShimRequest {
     private struct PathLimits {
         let families: Set<IPAddress.Family>
         let source: SocketAddress.Host?
+        let hasOwnPort: Bool
     }
 
     /// Answers the library, and waits for what comes of that.
@@ -70,7 +71,8 @@ final class ShimRequest {
         var families: Set<IPAddress.Family> = []
         if application.reaches(.v4(0)) { families.insert(.v4) }
         if application.reaches(.v6(high: 0, low: 0, scope: 0)) { families.insert(.v6) }
-        let limits = PathLimits(families: families, source: application.boundHost)
+        let limits = PathLimits(
+            families: families, source: application.boundHost, hasOwnPort: application.hasOwnPort)
         // Closed before the answer: while a copy exists, the application's close would send no FIN.
         _ = consume application
         if isLeftAlone { return try library.send(.direct) }
@@ -168,7 +170,7 @@ final class ShimRequest {
         do throws(Errno) {
             // It may have had its answer meanwhile.
             guard failure != 0 ? true : try application.isConnecting else { return leave(.direct) }
-            let free = try application.disconnected()
+            let free = try application.disconnected(hasOwnPort: limits.hasOwnPort)
             if limits.source == nil, let source = path.source { try free.begin(at: source) }
             let place = free.spelling(of: path.destination)
             _ = consume free
@@ -219,7 +221,7 @@ final class ShimRequest {
                 race.cancel()
                 return leave(.direct)
             }
-            let expected = try application.disconnected().prepareLeg()
+            let expected = try application.disconnected(hasOwnPort: limits.hasOwnPort).prepareLeg()
             let held = try HeldApplication(family: expected.family, agent)
             stage = .held(held, expected, race)
             agent.countConnections(+1)

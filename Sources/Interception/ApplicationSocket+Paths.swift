@@ -38,7 +38,9 @@ extension ApplicationSocket {
 
     /// Takes it off its path, so that it can be connected anew. What the application has bound stays (in the kernel,
     /// tcp_disconnect).
-    public consuming func disconnected() throws(Errno) -> ApplicationSocket {
+    ///
+    /// - Parameter hasOwnPort: whether that is a port too, and not the kernel's choice for the attempt.
+    public consuming func disconnected(hasOwnPort: Bool) throws(Errno) -> ApplicationSocket {
         let (number, destination) = (number, destination)
         var nothing = sockaddr()
         nothing.sa_family = sa_family_t(AF_UNSPEC)
@@ -47,7 +49,7 @@ extension ApplicationSocket {
         // (tcp_v4_err), by which epoll would tell of an error for ever.
         _ = try SocketOption.read(SOL_SOCKET, SO_ERROR, of: number, initial: Int32(0))
         while recv(number, nil, 0, Int32(MSG_ERRQUEUE) | Int32(MSG_DONTWAIT)) >= 0 {}
-        return try ApplicationSocket(copy: intoDescriptor(), destination: destination)
+        return try ApplicationSocket(copy: intoDescriptor(), destination: destination, hasOwnPort: hasOwnPort)
     }
 
     /// Lets its next connection begin at this address, with whatever port.

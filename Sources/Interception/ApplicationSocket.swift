@@ -17,13 +17,18 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// From bind(2): the wildcard and port 0 if the application did not call it.
     let bound: SocketAddress
 
+    /// - Parameter hasOwnPort: false if the port that the socket has, if any, is one that the kernel chose for an attempt: it shows
+    ///   even when the attempt is over.
     /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
-    public init(copy descriptor: consuming Descriptor, destination: SocketAddress) throws(Errno) {
+    public init(
+        copy descriptor: consuming Descriptor, destination: SocketAddress, hasOwnPort: Bool = true
+    ) throws(Errno) {
         let number = descriptor.number
         let family = try SocketOption.read(SOL_SOCKET, SO_DOMAIN, of: number, initial: Int32(0))
         let cookie = try SocketOption.read(SOL_SOCKET, SO_COOKIE, of: number, initial: UInt64(0))
         guard family == destination.family else { throw .addressFamilyNotSupported }
-        bound = try LegSocket.localAddress(of: number)
+        let local = try LegSocket.localAddress(of: number)
+        bound = hasOwnPort ? local : local.with(port: 0)
         self.family = family
         self.cookie = cookie
         self.destination = destination

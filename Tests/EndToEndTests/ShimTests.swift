@@ -66,9 +66,9 @@ extension EndToEnd {
         }
 
         /// The socket does not block, and a level-triggered and an edge-triggered epoll watch it from the beginning.
-        @Test(arguments: Fault.allCases)
-        func theProgramDoesNotWait(_ fault: Fault) throws {
-            try withManyAddresses(bad: [9], fault) { test in
+        @Test(arguments: [(Fault.silent, 1), (.refuses, 1), (.unreachable, 1), (.silent, 4)])
+        func theProgramDoesNotWait(_ fault: Fault, badAddresses: Int) throws {
+            try withManyAddresses(bad: Array(11..<11 + badAddresses), fault) { test in
                 let outcome = try test.client.run(
                     shim(["-v"])
                         + Peers.client(
@@ -82,7 +82,7 @@ extension EndToEnd {
                                     found = poll.poll(10)
                                     assert found == [(s.fileno(), select.EPOLLOUT)], (found, s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), s.getpeername())
                                 assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-                                assert time.monotonic() - begin < 1.5, time.monotonic() - begin
+                                assert time.monotonic() - begin < 2, time.monotonic() - begin
                                 s.setblocking(True)
                                 exactly(s, 10)
                                 pingpong(s, 3)

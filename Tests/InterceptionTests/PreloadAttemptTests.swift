@@ -46,7 +46,7 @@ import Testing
         }
         #expect(code == ECONNREFUSED)
         let copy = try unwrap(socket)
-        _ = try ApplicationSocket(copy: copy, destination: server.address).disconnected()
+        _ = try ApplicationSocket(copy: copy, destination: server.address).disconnected(hasOwnPort: false)
         try call.answer(isElsewhere ? .connectTo(AddressBytes(server.address)) : .direct)
         #expect(try program.finish() == [isElsewhere ? "connected" : "ECONNREFUSED"])
     }
@@ -77,7 +77,7 @@ import Testing
                 Issue.record("no word of the silence")
                 return
             }
-            _ = try ApplicationSocket(copy: unwrap(socket), destination: held.address).disconnected()
+            _ = try ApplicationSocket(copy: unwrap(socket), destination: held.address).disconnected(hasOwnPort: false)
         }
         #expect(try program.finish() == ["True True"])
     }
