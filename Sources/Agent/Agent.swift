@@ -63,7 +63,10 @@ final class Agent {
         }
         admission = Admission(options.configuration.limits, pool: pool)
         desk = LegDesk(
-            on: loop, owner: legOwner, escrow: .init(hold: { escrow.hold(.desk, $0) }, release: { escrow.release($0) }))
+            on: loop, owner: legOwner,
+            escrow: .init(
+                hold: { escrow.hold(.desk, $0) }, holdLeg: { escrow.hold(.leg, $0, then: $1) },
+                release: { escrow.release($0) }))
     }
 
     // MARK: - Sessions

@@ -246,7 +246,7 @@ final class ConnectRequest {
             }
         }
         do throws(Errno) {
-            let ticket = try agent.desk.expect(expected) { [self] leg in arrived(leg) }
+            let ticket = try agent.desk.expect(expected) { [self] leg, key in arrived(leg, key) }
             self.ticket = ticket
             answer(.leg(AddressBytes(expected.spelling(of: ticket.address))))
         } catch {
@@ -256,7 +256,10 @@ final class ConnectRequest {
 
     /// The application's connection is here: into escrow, then to its session.
     private func arrived(_ leg: consuming Leg, _ key: EscrowKey? = nil) {
-        guard case .awaitingLeg = stage, let session else { return }
+        guard case .awaitingLeg = stage, let session else {
+            if let key { agent.escrow.release(key) }
+            return
+        }
         stage = .running
         cancelTimer()
         endWaiting()

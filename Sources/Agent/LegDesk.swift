@@ -17,7 +17,7 @@ final class LegDesk {
 
         struct Expectation {
             let leg: ExpectedLeg
-            let arrived: (consuming Leg) -> Void
+            let arrived: (consuming Leg, EscrowKey) -> Void
         }
 
         let listener: LegListener
@@ -25,14 +25,18 @@ final class LegDesk {
         let family: Int32
         /// The listener's copy in escrow.
         let key: EscrowKey
+        private let escrow: Escrow
         private let loop: EventLoop
         private var registration: Registration?
         /// Sources in use here; the value waits for its leg, and is nil once that has come.
         var expected: [SocketAddress: Expectation?] = [:]
         private var retryTimer: TimerToken?
 
-        init(_ listener: consuming LegListener, key: EscrowKey, owner: LegOwner, on loop: EventLoop) throws(Errno) {
+        init(
+            _ listener: consuming LegListener, key: EscrowKey, owner: LegOwner, _ escrow: Escrow, on loop: EventLoop
+        ) throws(Errno) {
             family = listener.address.family
+            self.escrow = escrow
             self.owner = owner
             self.listener = listener
             self.key = key
@@ -59,15 +63,26 @@ final class LegDesk {
             do throws(Errno) {
                 // A leg that nobody expects, say of a port scan, is closed, which resets it.
                 while let leg = try listener.accept() {
-                    guard let expectation = expected[leg.application] ?? nil else { continue }
-                    // Neither may somebody else's who has come first; the right one can connect once this is closed.
-                    guard owner.isRight(leg, at: listener.address, for: expectation.leg) else { continue }
-                    expected[leg.application] = .some(nil)
-                    expectation.arrived(leg)
+                    guard case .some(.some) = expected[leg.application] else { continue }
+                    // First of all: while only this process has it, its death would reset it.
+                    let number = leg.descriptor.number
+                    var waiting: Leg? = consume leg
+                    escrow.holdLeg(number) { [self] key in
+                        if let leg = waiting.take() { arrived(leg, key) }
+                    }
                 }
             } catch {
                 if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + Desk.acceptRetry) }
             }
+        }
+
+        private func arrived(_ leg: consuming Leg, _ key: EscrowKey) {
+            // Somebody else's who has come first is closed; the right one can connect then.
+            guard let expectation = expected[leg.application] ?? nil,
+                owner.isRight(leg, at: listener.address, for: expectation.leg)
+            else { return escrow.release(key) }
+            expected[leg.application] = .some(nil)
+            expectation.arrived(leg, key)
         }
     }
 
@@ -105,9 +120,10 @@ final class LegDesk {
     private let escrow: Escrow
     private var desks: [Desk] = []
 
-    /// Where copies of the listeners are: legs that wait at one live as long as it does.
+    /// Where copies of the listeners are: legs that wait at one live as long as it does; and of the legs that have come.
     struct Escrow {
         let hold: (Int32) -> EscrowKey
+        let holdLeg: (Int32, @escaping (EscrowKey) -> Void) -> Void
         let release: (EscrowKey) -> Void
     }
 
@@ -117,7 +133,7 @@ final class LegDesk {
         self.escrow = escrow
     }
 
-    func expect(_ leg: ExpectedLeg, arrived: @escaping (consuming Leg) -> Void) throws(Errno) -> Ticket {
+    func expect(_ leg: ExpectedLeg, arrived: @escaping (consuming Leg, EscrowKey) -> Void) throws(Errno) -> Ticket {
         let desk: Desk
         if let free = desks.first(where: { $0.family == leg.family && $0.expected[leg.source] == nil }) {
             desk = free
@@ -142,7 +158,7 @@ final class LegDesk {
     /// Takes a predecessor's listener over.
     func adopt(_ listener: consuming Descriptor, _ key: EscrowKey) {
         guard let listener = try? LegListener(adopting: listener),
-            let desk = try? Desk(listener, key: key, owner: owner, on: loop)
+            let desk = try? Desk(listener, key: key, owner: owner, escrow, on: loop)
         else { return escrow.release(key) }
         desks.append(desk)
     }
@@ -156,7 +172,7 @@ final class LegDesk {
 
     /// Expects a leg wherever the predecessor may have sent it.
     func expectAnywhere(
-        _ leg: ExpectedLeg, arrived: @escaping (consuming Leg) -> Void
+        _ leg: ExpectedLeg, arrived: @escaping (consuming Leg, EscrowKey) -> Void
     ) throws(Errno) -> [Ticket] {
         let places = desks.filter { $0.family == leg.family && $0.expected[leg.source] == nil }
         if places.isEmpty { return [try expect(leg, arrived: arrived)] }
@@ -182,7 +198,7 @@ final class LegDesk {
         let listener = try LegListener(family: family)
         let key = escrow.hold(listener.descriptor.number)
         do throws(Errno) {
-            let desk = try Desk(listener, key: key, owner: owner, on: loop)
+            let desk = try Desk(listener, key: key, owner: owner, escrow, on: loop)
             desks.append(desk)
             return desk
         } catch {

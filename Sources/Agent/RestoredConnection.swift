@@ -65,7 +65,7 @@ final class RestoredConnection {
     func awaitLeg() {
         guard let expected else { return }
         do throws(Errno) {
-            tickets = try agent.desk.expectAnywhere(expected) { [self] leg in arrived(leg) }
+            tickets = try agent.desk.expectAnywhere(expected) { [self] leg, key in arrived(leg, key) }
             awaitLeg(expected, at: tickets[0].address)
         } catch {
             abandonLeg()

@@ -20,11 +20,12 @@ struct LegDeskTests {
             escrow: .init(
                 hold: { _ in
                     escrowed += 1; return EscrowKey(1)
-                }, release: { _ in escrowed -= 1 }))
+                }, holdLeg: { $1(EscrowKey(2)) }, release: { if $0 == EscrowKey(1) { escrowed -= 1 } }))
         let application = try boundSocket()
         var arrived: [SocketAddress] = []
         let ticket = try desk.expect(expectation(try application.localAddress(), try cookie(of: application))) {
-            arrived.append($0.application)
+            leg, _ in
+            arrived.append(leg.application)
         }
         #expect(ticket.address.isLoopback && escrowed == 1)
 
@@ -49,15 +50,15 @@ struct LegDeskTests {
             escrow: .init(
                 hold: { _ in
                     escrowed += 1; return EscrowKey(1)
-                }, release: { _ in escrowed -= 1 }))
+                }, holdLeg: { $1(EscrowKey(2)) }, release: { if $0 == EscrowKey(1) { escrowed -= 1 } }))
         let source = SocketAddress(host: .v4(0x7f00_0001), port: 4711)
-        let first = try desk.expect(expectation(source)) { _ in }
-        let second = try desk.expect(expectation(source)) { _ in }
+        let first = try desk.expect(expectation(source)) { _, _ in }
+        let second = try desk.expect(expectation(source)) { _, _ in }
         #expect(first.address != second.address && escrowed == 2)
-        let other = try desk.expect(expectation(source.with(port: 4712))) { _ in }
+        let other = try desk.expect(expectation(source.with(port: 4712))) { _, _ in }
         #expect(other.address == first.address)
         desk.giveBack(first)
-        let third = try desk.expect(expectation(source)) { _ in }
+        let third = try desk.expect(expectation(source)) { _, _ in }
         #expect(third.address == first.address && escrowed == 2)
         // The second listener is not needed any more.
         desk.giveBack(second)
@@ -76,12 +77,14 @@ struct LegDeskTests {
     @Test("somebody else's connection from the right address is reset, and the application's is taken")
     func intruder() throws {
         let loop = try makeLoop()
-        let desk = LegDesk(on: loop, owner: LegOwner(), escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        let desk = LegDesk(
+            on: loop, owner: LegOwner(),
+            escrow: .init(hold: { _ in EscrowKey(1) }, holdLeg: { $1(EscrowKey(2)) }, release: { _ in }))
         let application = try boundSocket(reusing: true)
         let source = try application.localAddress()
         var arrived: [SocketAddress] = []
-        let ticket = try desk.expect(expectation(source, try cookie(of: application))) {
-            arrived.append($0.application)
+        let ticket = try desk.expect(expectation(source, try cookie(of: application))) { leg, _ in
+            arrived.append(leg.application)
         }
         let script = """
             import os, socket
@@ -109,15 +112,17 @@ struct LegDeskTests {
     @Test("an application that has closed its socket at once is known")
     func closedAtOnce() throws {
         let loop = try makeLoop()
-        let desk = LegDesk(on: loop, owner: LegOwner(), escrow: .init(hold: { _ in EscrowKey(1) }, release: { _ in }))
+        let desk = LegDesk(
+            on: loop, owner: LegOwner(),
+            escrow: .init(hold: { _ in EscrowKey(1) }, holdLeg: { $1(EscrowKey(2)) }, release: { _ in }))
         var arrived: [SocketAddress] = []
         let source: SocketAddress
         let ticket: LegDesk.Ticket
         do {
             let application = try boundSocket()
             source = try application.localAddress()
-            ticket = try desk.expect(expectation(source, try cookie(of: application))) {
-                arrived.append($0.application)
+            ticket = try desk.expect(expectation(source, try cookie(of: application))) { leg, _ in
+                arrived.append(leg.application)
             }
             try application.connect(to: ticket.address)
         }
