@@ -112,6 +112,7 @@ final class ShimRequest {
             case .end:
                 if case .ownAttempt = stage { agent.workingHosts.note(destination.unmapped.host, at: agent.loop.now) }
                 abandon()
+            // Patterns of a value that cannot be copied stand alone.
             case .request: abandon()
             case .malformed: abandon()
             case nil: abandon()
@@ -126,10 +127,7 @@ final class ShimRequest {
         agent.workingHosts.forget(destination.unmapped.host)
         let race = PathRace(
             to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0), agent
-        ) {
-            [self] in
-            ended($0)
-        }
+        ) { [self] in ended($0) }
         stage = .racing(race)
         if !blocks { timer = agent.loop.schedule(self, at: agent.loop.now + ShimRequest.patience) }
         race.begin()
@@ -184,21 +182,30 @@ final class ShimRequest {
     /// The last word to the library.
     private func leave(_ answer: ControlResponse) {
         application = nil
-        if let registration { agent.loop.deregister(registration) }
-        registration = nil
+        deregister()
         _ = try? library.take()?.send(answer)
-        if case .held = stage { return }
-        end()
+        endUnlessHeld()
     }
 
     private func abandon() {
         if case .racing(let race) = stage { race.cancel() }
         application = nil
+        deregister()
+        library = nil
+        endUnlessHeld()
+    }
+
+    private func deregister() {
         if let registration { agent.loop.deregister(registration) }
         registration = nil
-        library = nil
-        if case .held = stage { return }
-        end()
+    }
+
+    /// Where the application is held, this goes on; a path may have been found before it was told so.
+    private func endUnlessHeld() {
+        switch stage {
+        case .ownAttempt, .racing, .over: end()
+        case .held, .awaitingLeg, .relaying: break
+        }
     }
 
     private func end() {
