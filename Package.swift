@@ -64,6 +64,8 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Keeper", dependencies: ["Kernel"], swiftSettings: strict),
         .target(name: "Interception", dependencies: ["Kernel", "Keeper"], swiftSettings: strict),
+        // Sockets of a private namespace, for programs that no library can be loaded into.
+        .target(name: "Donation", dependencies: ["Engine", "Interception", "Keeper", "Kernel"], swiftSettings: strict),
         // What agent and gateway share: loops full of sessions, escrow, ledger, and the control socket's status.
         .target(
             name: "SessionHost",
@@ -91,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "usl",
             dependencies: [
-                "Agent", "Gateway", "NetworkLab", "Policy", "SessionHost", "Trust",
+                "Agent", "Donation", "Gateway", "NetworkLab", "Policy", "SessionHost", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -130,6 +132,7 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine"]),
         .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),
         .testTarget(name: "InterceptionTests", dependencies: ["Interception", "TestSupport"]),
+        .testTarget(name: "DonationTests", dependencies: ["Donation", "TestSupport"]),
         .testTarget(name: "SessionHostTests", dependencies: ["SessionHost", "TestSupport"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "TestSupport"]),
         .testTarget(

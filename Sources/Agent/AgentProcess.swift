@@ -78,7 +78,9 @@ public final class AgentProcess {
                 },
                 names: { agent.socketNames[$0] }, resolved: { agent.resolved($0) },
                 associate: { agent.relays.associate($0, $1, connecting: $2, $3) },
-                relayed: { agent.relays.name(at: $0, local: $1) }))
+                relayed: { agent.relays.name(at: $0, local: $1) },
+                held: { DonatedConnection.handle($0, $1, $2, $3, agent) },
+                listen: { DonatedListener.handle($0, $1, isDual: $2, agent) }))
         if let target { forward = try Forward(from: listeners, to: target, agent) }
         escrow.reportReady()
     }

@@ -12,8 +12,13 @@ struct Applicant {
     var local: SocketAddress.Host?
 
     init(_ peer: ControlConnection.Peer, local: SocketAddress.Host?) {
-        program = ProgramName.path(pid: peer.process)
-        user = peer.user
+        self.init(process: peer.process, user: peer.user, local: local)
+    }
+
+    /// - Parameter process: as this process knows it.
+    init(process: pid_t, user: uid_t, local: SocketAddress.Host?) {
+        program = ProgramName.path(pid: process)
+        self.user = user
         self.local = local
     }
 

@@ -25,43 +25,10 @@ final class PathRace {
     }
 
     /// One attempt.
-    private final class Dial: EventHandler {
+    private struct Attempt {
         let pair: CandidatePair
         let path: Path
-        private let loop: EventLoop
-        private var socket: TCPSocket?
-        private var registration: Registration?
-        private let ended: (Dial, Errno?) -> Void
-
-        init(
-            _ pair: CandidatePair, _ path: Path, _ transport: LinkTransport, on loop: EventLoop,
-            ended: @escaping (Dial, Errno?) -> Void
-        ) throws(Errno) {
-            self.pair = pair
-            self.path = path
-            self.loop = loop
-            self.ended = ended
-            let socket = try TCPSocket.dial(
-                path.destination, from: path.source.map { .address($0) } ?? .anywhere, transport: transport,
-                profile: .ordinary)
-            let number = socket.number
-            self.socket = consume socket
-            registration = try loop.register(number, self)
-        }
-
-        func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-            do throws(Errno) {
-                if try socket?.finishConnect() == true { ended(self, nil) }
-            } catch {
-                ended(self, error)
-            }
-        }
-
-        func release() -> TCPSocket? {
-            if let registration { loop.deregister(registration) }
-            registration = nil
-            return socket.take()
-        }
+        let dial: Dial
     }
 
     private let agent: Agent
@@ -72,9 +39,9 @@ final class PathRace {
     private var planner: AttemptPlanner
     /// Addresses that have been found.
     private var found: [IPAddress] = []
-    private var dials: [Int: Dial] = [:]
+    private var attempts: [Int: Attempt] = [:]
     /// The application's attempt, if it is made here.
-    private var first: Dial?
+    private var first: Attempt?
     private var timer: TimerToken?
     private var isOver = false
     /// All others have failed.
@@ -139,18 +106,15 @@ final class PathRace {
 
     /// The application cannot go on with its own attempt: it is made here, at once.
     func takeOverFirst() {
-        let pair = candidates.first
-        first = try? Dial(pair, path(pair), search.transport, on: agent.loop) { [self] in
-            firstEnded($0, $1)
-        }
+        first = try? attempt(candidates.first) { [self] in firstEnded($0, $1) }
     }
 
     func cancel() {
         isOver = true
         cancelTimer()
-        for dial in dials.values { _ = dial.release() }
-        dials = [:]
-        _ = first?.release()
+        for attempt in attempts.values { attempt.dial.release() }
+        attempts = [:]
+        first?.dial.release()
         first = nil
     }
 
@@ -160,15 +124,15 @@ final class PathRace {
         for effect in effects where !isOver {
             switch effect {
             case .start(let number, let pair): dial(number, pair)
-            case .abort(let number): _ = dials.removeValue(forKey: number)?.release()
-            case .won(let number, let pair):
+            case .abort(let number): attempts.removeValue(forKey: number)?.dial.release()
+            case .won(let number, _):
                 // They had more time than this one.
-                for (older, dial) in dials where older < number { note(dial.pair) }
-                finish(dials.removeValue(forKey: number), pair)
+                for (older, attempt) in attempts where older < number { note(attempt.pair) }
+                finish(attempts.removeValue(forKey: number))
             case .failed(let code):
                 lastError = Errno(rawValue: code)
                 isHopeless = true
-                if first == nil { finish(nil, nil) }
+                if first == nil { finish(nil) }
             }
         }
         setTimer()
@@ -176,12 +140,18 @@ final class PathRace {
 
     private func dial(_ number: Int, _ pair: CandidatePair) {
         do throws(Errno) {
-            dials[number] = try Dial(pair, path(pair), search.transport, on: agent.loop) { [self] in
-                dialEnded(number, $0, $1)
-            }
+            attempts[number] = try attempt(pair) { [self] in attemptEnded(number, $0, $1) }
         } catch {
             fail(number, pair, error)
         }
+    }
+
+    private func attempt(
+        _ pair: CandidatePair, ended: @escaping (Dial, Errno?) -> Void
+    ) throws(Errno) -> Attempt {
+        let path = path(pair)
+        let dial = try Dial(path.destination, from: path.source, search.transport, on: agent.loop, ended: ended)
+        return Attempt(pair: pair, path: path, dial: dial)
     }
 
     private func path(_ pair: CandidatePair) -> Path {
@@ -193,12 +163,12 @@ final class PathRace {
         SocketAddress(host: SocketAddress.Host(address), port: destination.port)
     }
 
-    private func dialEnded(_ number: Int, _ dial: Dial, _ error: Errno?) {
-        guard !isOver, dials[number] === dial else { return }
+    private func attemptEnded(_ number: Int, _ dial: Dial, _ error: Errno?) {
+        guard !isOver, let attempt = attempts[number], attempt.dial === dial else { return }
         guard let error else { return perform(planner.connected(number, now: now)) }
-        dials[number] = nil
-        _ = dial.release()
-        fail(number, dial.pair, error)
+        attempts[number] = nil
+        dial.release()
+        fail(number, attempt.pair, error)
     }
 
     private func fail(_ number: Int, _ pair: CandidatePair, _ error: Errno) {
@@ -209,17 +179,17 @@ final class PathRace {
     private func note(_ pair: CandidatePair) { agent.badPairs.note(pair, port: destination.port, now: now) }
 
     private func firstEnded(_ dial: Dial, _ error: Errno?) {
-        guard !isOver, first === dial else { return }
+        guard !isOver, let attempt = first, attempt.dial === dial else { return }
         first = nil
-        if error == nil { return finish(dial, dial.pair) }
-        _ = dial.release()
-        if isHopeless { finish(nil, nil) }
+        if error == nil { return finish(attempt) }
+        dial.release()
+        if isHopeless { finish(nil) }
     }
 
-    private func finish(_ winner: Dial?, _ pair: CandidatePair?) {
+    private func finish(_ winner: Attempt?) {
         cancel()
-        guard let winner, let pair, let socket = winner.release() else { return ended(.failed(lastError)) }
-        agent.badPairs.forget(pair, port: destination.port)
+        guard let winner, let socket = winner.dial.release() else { return ended(.failed(lastError)) }
+        agent.badPairs.forget(winner.pair, port: destination.port)
         ended(.connected(winner.path, socket))
     }
 

@@ -57,6 +57,22 @@ public struct ControlConnection: ~Copyable, Sendable {
         }
     }
 
+    /// The answer to a request; nil while there is none.
+    ///
+    /// - Throws: `EPIPE` if the other end has gone without one, `EBADMSG` if this is none.
+    public borrowing func receiveAnswer() throws(Errno) -> ControlResponse? {
+        do throws(Errno) {
+            guard let received = try DescriptorPassing.receive(capacity: ControlMessage.size, over: descriptor.number)
+            else { throw Errno.brokenPipe }
+            guard let response = ControlResponse(received.bytes.span) else { throw Errno.badMessage }
+            return response
+        } catch .wouldBlock {
+            return nil
+        } catch .connectionReset {
+            throw Errno.brokenPipe
+        }
+    }
+
     /// What stands behind a `resolved` request. It was sent with it, and a Unix socket hands on at once what was sent at once: what
     /// is not here is not waited for.
     ///
@@ -81,11 +97,39 @@ public struct ControlConnection: ~Copyable, Sendable {
         try send(request.encoded(), passing: descriptor)
     }
 
+    /// Tells of a held SYN, in one piece.
+    public borrowing func requestHeld(
+        from source: AddressBytes, to destination: AddressBytes, process: pid_t
+    ) throws(Errno) {
+        try sendPair(
+            ControlRequest.heldSYN(destination, process: process).encoded(),
+            ControlRequest.heldSYN(source, process: process).encoded())
+    }
+
+    /// Tells of a connection from outside, in one piece.
+    public borrowing func sendIncoming(
+        from source: AddressBytes, to destination: AddressBytes, number: UInt64
+    ) throws(Errno) {
+        try sendPair(
+            ControlResponse.incoming(source, number: number).encoded(),
+            ControlResponse.incoming(destination, number: number).encoded())
+    }
+
+    private borrowing func sendPair(
+        _ first: ControlMessage.Bytes, _ second: ControlMessage.Bytes
+    ) throws(Errno) {
+        let bytes = Self.bytes(first) + Self.bytes(second)
+        guard try DescriptorPassing.send(bytes, over: descriptor.number) == bytes.count else { throw .noBufferSpace }
+    }
+
     private borrowing func send(_ message: ControlMessage.Bytes, passing passed: Int32? = nil) throws(Errno) {
-        let bytes = [UInt8](unsafeUninitializedCapacity: ControlMessage.size) { room, count in
+        try DescriptorPassing.send(Self.bytes(message), passing: passed, over: descriptor.number)
+    }
+
+    private static func bytes(_ message: ControlMessage.Bytes) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: ControlMessage.size) { room, count in
             for index in message.indices { room.initializeElement(at: index, to: message[index]) }
             count = ControlMessage.size
         }
-        try DescriptorPassing.send(bytes, passing: passed, over: descriptor.number)
     }
 }

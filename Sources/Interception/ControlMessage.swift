@@ -4,10 +4,12 @@
 //
 //     byte  0       version
 //     byte  1       kind
-//     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address)
+//     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address;
+//                   listen: 1 = IPv4 as well)
 //     byte  3       length of the address, 0 if there is none
-//     bytes 4–7     errno, milliseconds (attempt), or how many bytes follow (resolved); little-endian like all numbers here
-//     bytes 8–15    socket cookie, or milliseconds (attempt)
+//     bytes 4–7     errno, milliseconds (attempt), a process (heldSYN), or how many bytes follow (resolved); little-endian like
+//                   all numbers here
+//     bytes 8–15    socket cookie, milliseconds (attempt), or the number of a connection (incoming, leg, legFailed)
 //     bytes 16–43   address, or the identifier of a session
 //     bytes 44–47   zero
 
@@ -117,7 +119,7 @@ public struct ControlMessage: Sendable {
     }
 }
 
-/// What a client of the control socket wants. One request per connection, but for `attemptFailed`.
+/// What a client of the control socket wants. One request per connection, but for those that say so.
 public enum ControlRequest: Equatable, Sendable {
     /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait.
     case connect(to: AddressBytes, blocking: Bool)
@@ -145,10 +147,21 @@ public enum ControlRequest: Equatable, Sendable {
     /// Which address did the application ask for that gets datagrams from this relay? Or with `local`, which local address would
     /// its socket have without USL, but for the port?
     case relayed(at: AddressBytes, local: Bool)
+    /// A donated socket of this process connects to this address, and its SYN is held. A second message of this kind, behind the
+    /// first, has the address that it comes from.
+    case heldSYN(AddressBytes, process: Int32)
+    /// The leg that `accepted` asked for comes with this message, behind `heldSYN`; or that of an `incoming` connection, behind
+    /// `listen`.
+    case leg(number: UInt64)
+    /// The leg of an `incoming` connection could not be made, with this errno.
+    case legFailed(Int32, number: UInt64)
+    /// A donated socket is about to listen at this address of its namespace: listen there outside. `isDual`: for IPv4 as well.
+    case listen(at: AddressBytes, isDual: Bool)
 
     private static let blockingFlag: UInt8 = 1
     private static let connectingFlag: UInt8 = 1
     private static let localFlag: UInt8 = 1
+    private static let dualFlag: UInt8 = 1
 
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
@@ -173,6 +186,14 @@ public enum ControlRequest: Equatable, Sendable {
         case 11:
             guard let address = message.address else { return nil }
             self = .relayed(at: address, local: message.flags & Self.localFlag != 0)
+        case 20:
+            guard let address = message.address else { return nil }
+            self = .heldSYN(address, process: message.code)
+        case 21: self = .leg(number: message.cookie)
+        case 22 where message.code > 0: self = .legFailed(message.code, number: message.cookie)
+        case 23:
+            guard let address = message.address else { return nil }
+            self = .listen(at: address, isDual: message.flags & Self.dualFlag != 0)
         default: return nil
         }
     }
@@ -214,6 +235,21 @@ public enum ControlRequest: Equatable, Sendable {
             message = ControlMessage(kind: 11)
             message.address = relay
             if local { message.flags |= Self.localFlag }
+        case .heldSYN(let address, let process):
+            message = ControlMessage(kind: 20)
+            message.address = address
+            message.code = process
+        case .leg(let number):
+            message = ControlMessage(kind: 21)
+            message.cookie = number
+        case .legFailed(let code, let number):
+            message = ControlMessage(kind: 22)
+            message.code = code
+            message.cookie = number
+        case .listen(let address, let isDual):
+            message = ControlMessage(kind: 23)
+            message.address = address
+            if isDual { message.flags |= Self.dualFlag }
         }
         return message.encoded()
     }
@@ -239,6 +275,11 @@ public enum ControlResponse: Equatable, Sendable {
     case asked(AddressBytes)
     /// No session belongs to that socket.
     case notMine
+    /// The connection that `heldSYN` asks for is there: the agent waits for its leg. Or it listens, as `listen` asks.
+    case accepted
+    /// Somebody has connected where `listen` asked for it, from this address. A second message of this kind, behind the first, has
+    /// the address that was asked for.
+    case incoming(AddressBytes, number: UInt64)
 
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
@@ -251,6 +292,8 @@ public enum ControlResponse: Equatable, Sendable {
         case (70, _): self = .notMine
         case (71, _) where message.code > 0: self = .attempt(silence: message.code, budget: message.cookie)
         case (72, .some(let address)): self = .connectTo(address)
+        case (80, _): self = .accepted
+        case (81, .some(let address)): self = .incoming(address, number: message.cookie)
         default: return nil
         }
     }
@@ -279,6 +322,11 @@ public enum ControlResponse: Equatable, Sendable {
         case .connectTo(let address):
             message = ControlMessage(kind: 72)
             message.address = address
+        case .accepted: message = ControlMessage(kind: 80)
+        case .incoming(let address, let number):
+            message = ControlMessage(kind: 81)
+            message.address = address
+            message.cookie = number
         }
         return message.encoded()
     }

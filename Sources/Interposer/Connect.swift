@@ -50,7 +50,7 @@ private func follow(
     case .refused(let code):
         usl_set_errno(code)
         return -1
-    case .direct, .attempt, .connectTo, .asked, .notMine:
+    case .direct, .attempt, .connectTo, .asked, .notMine, .accepted, .incoming:
         return begin(socket, address, length, interrupted: interrupted)
     }
 }

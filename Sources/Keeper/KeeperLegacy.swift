@@ -23,6 +23,8 @@ struct KeeperLegacy: Equatable {
         var isGivenUp: Bool
         /// Where the program was started.
         var directory: [UInt8]
+        /// Of the program's trap, see `SupervisorChannel`; -1 if there is none.
+        var supervisor: Int32
     }
 
     var controlPath: String
@@ -31,7 +33,7 @@ struct KeeperLegacy: Equatable {
     var program: Program?
 
     private static let variable = "USL_KEEPER"
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
 
     // MARK: - Leaving it
 
@@ -72,7 +74,7 @@ struct KeeperLegacy: Equatable {
     }
 
     private var descriptors: [Int32] {
-        let ofProgram = program.map { [$0.pidfd, $0.launcher, $0.launcherPidfd] } ?? []
+        let ofProgram = program.map { [$0.pidfd, $0.launcher, $0.launcherPidfd, $0.supervisor] } ?? []
         return [control] + escrow.map(\.descriptor) + ofProgram.filter { $0 >= 0 }
     }
 
@@ -125,6 +127,7 @@ struct KeeperLegacy: Equatable {
             writer.write(program.state.rawValue)
             writer.write(UInt8(program.isGivenUp ? 1 : 0))
             writer.write(list: [program.directory])
+            writer.write(program.supervisor)
         }
         return writer.bytes
     }
@@ -150,11 +153,12 @@ struct KeeperLegacy: Equatable {
             guard let pid = reader.read(pid_t.self), let pidfd = reader.read(Int32.self),
                 let launcher = reader.read(Int32.self), let launcherPidfd = reader.read(Int32.self),
                 let state = reader.read(UInt8.self).flatMap(Program.State.init(rawValue:)),
-                let isGivenUp = reader.read(UInt8.self), let directory = reader.readList()?.first
+                let isGivenUp = reader.read(UInt8.self), let directory = reader.readList()?.first,
+                let supervisor = reader.read(Int32.self)
             else { return nil }
             program = Program(
                 pid: pid, pidfd: pidfd, launcher: launcher, launcherPidfd: launcherPidfd, state: state,
-                isGivenUp: isGivenUp != 0, directory: directory)
+                isGivenUp: isGivenUp != 0, directory: directory, supervisor: supervisor)
         }
         guard reader.isAtEnd else { return nil }
     }

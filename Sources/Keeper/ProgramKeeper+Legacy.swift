@@ -13,7 +13,8 @@ extension ProgramKeeper {
             }
         return KeeperLegacy.Program(
             pid: program.pid, pidfd: program.pidfd.number, launcher: launcher?.descriptor.number ?? -1,
-            launcherPidfd: launcher?.pidfd.number ?? -1, state: state, isGivenUp: isGivenUp, directory: directory)
+            launcherPidfd: launcher?.pidfd.number ?? -1, state: state, isGivenUp: isGivenUp, directory: directory,
+            supervisor: supervisor?.number ?? -1)
     }
 
     /// Goes on where another program has left off, in its process.
@@ -37,9 +38,12 @@ extension ProgramKeeper {
                 launcher = LauncherConnection(
                     descriptor: Descriptor(owning: left.launcher), pidfd: Descriptor(owning: left.launcherPidfd))
             }
+            var supervisor: SupervisorChannel?
+            if left.supervisor >= 0 { supervisor = SupervisorChannel(owning: Descriptor(owning: left.supervisor)) }
             var keeper = ProgramKeeper(
                 program: ChildProcess(adopting: left.pid, pidfd: Descriptor(owning: left.pidfd)), agents: agents,
-                launcher: launcher, signals: signals, control: control, directory: left.directory)
+                launcher: launcher, signals: signals, control: control, supervisor: supervisor,
+                directory: left.directory)
             keeper.take(left)
             keeper.run()
             _exit(0)

@@ -9,11 +9,36 @@ extension ProgramKeeper {
         /// The launcher's process group, which the terminal knows.
         let group: pid_t
         let signalMask: SignalSet
+        /// Ways to get hold of its connections, the best first.
+        let interceptors: [Interceptor]
+        /// Says which of them is taken, and why not an earlier one.
+        let explain: @Sendable (String) -> Void
     }
 
-    private struct SpawnFailure: Error {
-        let status: UInt8
-        let code: Errno
+    fileprivate enum SpawnFailure: Error {
+        case program(status: UInt8, Errno)
+        /// With no interceptor; what each of them lacks.
+        case interception(String)
+    }
+
+    /// A program that runs.
+    private struct Started: ~Copyable {
+        let program: ChildProcess
+        let supervisor: SupervisorChannel?
+
+        consuming func keeper(
+            _ agents: consuming Supervisor, _ launcher: consuming LauncherConnection,
+            _ signals: consuming SignalDescriptor, _ control: consuming ControlSocket, directory: [UInt8]
+        ) -> ProgramKeeper {
+            ProgramKeeper(
+                program: program, agents: agents, launcher: launcher, signals: signals, control: control,
+                supervisor: supervisor, directory: directory)
+        }
+    }
+
+    private enum TrapFailure: Error {
+        case trap(String)
+        case program(SpawnFailure)
     }
 
     /// Becomes the keeper; called in the launcher's fork, with every signal blocked.
@@ -34,25 +59,28 @@ extension ProgramKeeper {
                 escrow: Escrow(), control: control.listener.number, name: "agent", isQuiet: isQuiet,
                 body: named(agent))
             let directory = currentDirectory
-            let child: ChildProcess
+            let started: Started
             do throws(SpawnFailure) {
-                child = try spawn(program, environment: control.environment)
+                started = try spawn(program, control)
             } catch {
                 unlink(control.path)
-                Diagnostics.report("cannot run '\(text(program.arguments[0]))': \(error.code.description)")
-                launcher.send(.failed(error.status))
+                let name = text(program.arguments[0])
+                switch error {
+                case .program(let status, let code):
+                    Diagnostics.report("cannot run '\(name)': \(code.description)")
+                    launcher.send(.failed(status))
+                case .interception(let lacks):
+                    Diagnostics.report("cannot intercept the connections of '\(name)': \(lacks)")
+                    launcher.send(.failed(UInt8(Launcher.ExitStatus.failed)))
+                }
                 _exit(0)
             }
-            launcher.send(.started(child.pid))
+            launcher.send(.started(started.program.pid))
             name("usl-keeper")
             InheritedDescriptors.closeAll()
             _ = chdir("/")
             DescriptorLimit.raise()
-            ProgramKeeper(
-                program: child, agents: agents, launcher: launcher, signals: signals, control: control,
-                directory: directory
-            )
-            .run()
+            started.keeper(agents, launcher, signals, control, directory: directory).run()
             _exit(0)
         } catch {
             Diagnostics.report("cannot start: \(error)")
@@ -64,22 +92,67 @@ extension ProgramKeeper {
     /// Starts the program as its shell would have: in the launcher's process group, with its signal mask, directory and
     /// descriptors. Signals that are ignored stay so, but for `SIGCHLD`.
     private static func spawn(
-        _ program: Program, environment: [String: String]
-    ) throws(SpawnFailure) -> ChildProcess {
-        for (name, value) in environment { setenv(name, value, 1) }
+        _ program: Program, _ control: borrowing ControlSocket
+    ) throws(SpawnFailure) -> Started {
+        var lacks: [String] = []
+        for interceptor in program.interceptors {
+            if !lacks.isEmpty { program.explain("\(lacks.joined(separator: "; ")); trying \(interceptor.name)") }
+            switch interceptor.means {
+            case .trap(let trap):
+                do throws(TrapFailure) {
+                    return try spawn(program, under: trap, control)
+                } catch {
+                    switch error {
+                    case .trap(let lack): lacks.append("\(interceptor.name): \(lack)")
+                    case .program(let failure): throw failure
+                    }
+                }
+            case .environment:
+                for (name, value) in control.environment { setenv(name, value, 1) }
+                return Started(program: try spawn(program), supervisor: nil)
+            case .nothing: return Started(program: try spawn(program), supervisor: nil)
+            }
+        }
+        throw .interception(lacks.joined(separator: "; "))
+    }
+
+    private static func spawn(
+        _ program: Program, under trap: Trap, _ control: borrowing ControlSocket
+    ) throws(TrapFailure) -> Started {
+        let channel = try supervisor(of: trap, control)
+        do throws(ChildProcess.StartFailure) {
+            let child = try ChildProcess.fork(
+                program.arguments, joining: program.group, signalMask: program.signalMask
+            ) { () throws(Errno) in
+                let listener = try trap.install()
+                try DescriptorPassing.send([0], passing: listener.number, over: channel.number)
+            }
+            return Started(program: child, supervisor: SupervisorChannel(owning: channel))
+        } catch {
+            switch error {
+            case .preparation(.resourceBusy): throw .trap("another supervisor is in charge of this process already")
+            case .preparation(let code): throw .trap("\(code)")
+            case .system(let code), .execution(let code): throw .program(SpawnFailure(code))
+            }
+        }
+    }
+
+    private static func supervisor(
+        of trap: Trap, _ control: borrowing ControlSocket
+    ) throws(TrapFailure) -> Descriptor {
+        do throws(Trap.Failure) { return try trap.startSupervisor(askingAt: control.path) } catch {
+            throw .trap(error.description)
+        }
+    }
+
+    private static func spawn(_ program: Program) throws(SpawnFailure) -> ChildProcess {
         var attributes = ChildProcess.Attributes()
         attributes.processGroup = .joined(program.group)
         attributes.signalMask = program.signalMask
         do {
             return try ChildProcess.spawn(program.arguments, attributes)
         } catch {
-            switch error {
-            case .noSuchFileOrDirectory: throw SpawnFailure(status: Launcher.ExitStatus.notFound, code: error)
-            case .resourceTemporarilyUnavailable, .noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem:
-                // Said by fork(2) or pidfd_open(2), not about the program.
-                throw SpawnFailure(status: UInt8(Launcher.ExitStatus.failed), code: error)
-            default: throw SpawnFailure(status: Launcher.ExitStatus.notExecutable, code: error)
-            }
+            throw SpawnFailure(error)
         }
     }
 
@@ -109,4 +182,16 @@ extension ProgramKeeper {
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension ProgramKeeper.SpawnFailure {
+    fileprivate init(_ error: Errno) {
+        switch error {
+        case .noSuchFileOrDirectory: self = .program(status: Launcher.ExitStatus.notFound, error)
+        case .resourceTemporarilyUnavailable, .noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem:
+            // Said by fork(2) or pidfd_open(2), not about the program.
+            self = .program(status: UInt8(Launcher.ExitStatus.failed), error)
+        default: self = .program(status: Launcher.ExitStatus.notExecutable, error)
+        }
+    }
 }

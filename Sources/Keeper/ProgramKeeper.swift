@@ -25,6 +25,8 @@ struct ProgramKeeper: ~Copyable {
     private let signals: SignalDescriptor
     /// Held for the agent; nil once nobody will answer there any more.
     private var control: ControlSocket?
+    /// Of the program's trap, if it has one.
+    var supervisor: SupervisorChannel?
     private var legs: UInt32 = 0
     private var undelivered: UInt64 = 0
     /// Whether the user does not want to wait for the last bytes.
@@ -37,8 +39,10 @@ struct ProgramKeeper: ~Copyable {
 
     init(
         program: consuming ChildProcess, agents: consuming Supervisor, launcher: consuming LauncherConnection?,
-        signals: consuming SignalDescriptor, control: consuming ControlSocket, directory: [UInt8]
+        signals: consuming SignalDescriptor, control: consuming ControlSocket, supervisor: consuming SupervisorChannel?,
+        directory: [UInt8]
     ) {
+        self.supervisor = consume supervisor
         self.directory = directory
         self.program = program
         self.agents = agents
@@ -73,12 +77,24 @@ struct ProgramKeeper: ~Copyable {
         if let number = agents.channelNumber {
             entries.append(pollfd(fd: number, events: Int16(POLLIN), revents: 0))
         }
+        if let number = supervisor?.number {
+            entries.append(pollfd(fd: number, events: Int16(POLLIN), revents: 0))
+        }
         if let number = launcher?.descriptor.number {
             let events = launcher?.isBehind == true ? POLLIN | POLLOUT : POLLIN
             entries.append(pollfd(fd: number, events: Int16(events), revents: 0))
         }
         _ = poll(&entries, nfds_t(entries.count), agents.pollTimeout)
         launcher?.flush()
+        serveSupervisor(in: entries)
+    }
+
+    /// The channel blocks: it is only asked when something is there.
+    private mutating func serveSupervisor(in entries: [pollfd]) {
+        guard let number = supervisor?.number, entries.contains(where: { $0.fd == number && $0.revents != 0 }) else {
+            return
+        }
+        if supervisor?.serve() == false { supervisor = nil }
     }
 
     // MARK: Children

@@ -202,6 +202,15 @@ public func execute(_ path: [UInt8], _ arguments: [[UInt8]]) -> Errno {
     return Errno(rawValue: usl_errno())
 }
 
+/// The same, looking for the program as execvp(3) does.
+func executeInPath(_ arguments: [[UInt8]]) -> Errno {
+    guard let name = arguments.first, !name.isEmpty else { return .noSuchFileOrDirectory }
+    withCStrings(arguments) { arguments in
+        name.withCString { _ = execvp($0, arguments) }
+    }
+    return Errno(rawValue: usl_errno())
+}
+
 extension [UInt8] {
     /// Calls `body` with these bytes and a NUL after them.
     fileprivate func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {

@@ -107,7 +107,8 @@ extension RawSpan {
         return unsafeLoadUnaligned(as: type)
     }
 
-    fileprivate func eachAttribute(behind offset: Int, _ body: (_ type: Int, _ value: RawSpan) -> Void) {
+    /// The attributes behind a structure of `offset` bytes (netlink(3)).
+    public func eachAttribute(behind offset: Int, _ body: (_ type: Int, _ value: RawSpan) -> Void) {
         let headerSize = MemoryLayout<rtattr>.size
         var rest = extracting(last: max(0, byteCount - RouteMessage.aligned(offset)))
         while let header = rest.load(rtattr.self), Int(header.rta_len) >= headerSize,

@@ -26,7 +26,17 @@ public final class ControlServer {
     /// What an agent answers to `relayed`.
     public typealias RelayedHandler = (_ relay: AddressBytes, _ local: Bool) -> AddressBytes?
 
+    /// What an agent does with the held SYN of a donated socket; it owns the connection from then on.
+    public typealias HeldHandler = (
+        consuming ControlConnection, _ source: AddressBytes, _ destination: AddressBytes, _ process: pid_t
+    ) -> Void
+
+    /// What an agent does with a donated socket that is about to listen; it owns the connection from then on.
+    public typealias ListenHandler = (consuming ControlConnection, AddressBytes, _ isDual: Bool) -> Void
+
     public struct AgentHandlers {
+        let listen: ListenHandler
+        let held: HeldHandler
         let connect: ConnectHandler
         let names: NamesHandler
         let resolved: ResolvedHandler
@@ -35,8 +45,11 @@ public final class ControlServer {
 
         public init(
             connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler,
-            associate: @escaping AssociateHandler, relayed: @escaping RelayedHandler
+            associate: @escaping AssociateHandler, relayed: @escaping RelayedHandler, held: @escaping HeldHandler,
+            listen: @escaping ListenHandler
         ) {
+            self.listen = listen
+            self.held = held
             self.connect = connect
             self.names = names
             self.resolved = resolved
@@ -99,8 +112,16 @@ public final class ControlServer {
             let names = agent?.names(cookie)
             let name = if case .peerName = request { names?.peer } else { names?.local }
             answer(client, name)
-        // Only behind `connect`.
-        case .attemptFailed: _ = client.leave()
+        // Only behind `connect`, `heldSYN` and `listen`.
+        case .attemptFailed, .leg, .legFailed: _ = client.leave()
+        case .listen(let address, let isDual):
+            guard let connection = client.leave(), let agent else { return }
+            agent.listen(connection, address, isDual)
+        case .heldSYN(let destination, let process):
+            guard let connection = client.leave(), let agent,
+                case .request(.heldSYN(let source, _), _) = (try? connection.receive()) ?? .malformed
+            else { return }
+            agent.held(connection, source, destination, process)
         case .associate(let address, let connecting):
             guard let connection = client.leave(), let agent else { return }
             guard let socket else {

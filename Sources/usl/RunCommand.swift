@@ -43,6 +43,8 @@ struct RunCommand: ParsableCommand {
     @Option(help: detectionHelp)
     var detection: DetectionMode?
 
+    @OptionGroup var interception: InterceptionOptions
+
     @OptionGroup var links: LinkOptions
 
     @OptionGroup var trust: TrustOptions
@@ -59,7 +61,11 @@ struct RunCommand: ParsableCommand {
     func run(_ command: [[UInt8]]) throws -> Never {
         let options = try agentOptions()
         let environment = try LaunchEnvironment()
-        Launcher.run(command, isQuiet: says.quiet) {
+        let says = says.verbosity
+        Launcher.run(
+            command, isQuiet: says == .quiet, interceptors: interception.interceptors,
+            explain: { if says == .verbose { Diagnostics.report($0) } }
+        ) {
             try ControlSocket(of: .agent) { environment.variables(agent: $0, options) }
         } agent: { control, channel, escrow in
             AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)

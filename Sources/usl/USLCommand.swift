@@ -35,7 +35,8 @@ struct USLCommand: ParsableCommand {
     static let splitter = CommandLineSplitter(
         subcommands: Set(configuration.subcommands.compactMap { $0.configuration.commandName }),
         valueOptions: [
-            "--gateway", "--treatment", "--suspend", "--policy", "--links", "--source", "--pin", "--state",
+            "--gateway", "--treatment", "--intercept", "--suspend", "--policy", "--links", "--source", "--pin",
+            "--state",
             "--transport", "--detection",
         ],
         flags: ["--plain", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])

@@ -31,7 +31,7 @@ struct ReplacementTests {
         }
         let program = KeeperLegacy.Program(
             pid: 4711, pidfd: 3, launcher: -1, launcherPidfd: -1, state: .draining, isGivenUp: true,
-            directory: Array("/home/a b".utf8))
+            directory: Array("/home/a b".utf8), supervisor: 12)
         let legacy = KeeperLegacy(
             controlPath: "/run/usl/agent-1.sock", control: 9, escrow: items, program: ofProgram ? program : nil)
         let bytes = legacy.encoded()

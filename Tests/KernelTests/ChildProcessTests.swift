@@ -102,4 +102,33 @@ struct ChildProcessTests {
         #expect(try ChildProcess.spawn(arguments).wait() == .success)
         #expect(try ChildProcess.spawn(arguments.dropLast() + [[0xff, 0xfd]]).wait() == .exited(1))
     }
+
+    @Test("a child that prepares itself by itself")
+    func preparedChild() throws {
+        let group = getpgrp()
+        let child = try ChildProcess.fork(
+            [Array("sh".utf8), Array("-c".utf8), Array("exit 5".utf8)], joining: group, signalMask: SignalSet()
+        ) { () throws(Errno) in }
+        #expect(try child.wait() == .exited(5))
+    }
+
+    @Test("says whether its preparation or the program is to blame")
+    func preparedChildThatFails() throws {
+        let group = getpgrp()
+        let words = [Array("/nowhere/at/all".utf8)]
+        do throws(ChildProcess.StartFailure) {
+            _ = try ChildProcess.fork(words, joining: group, signalMask: SignalSet()) { () throws(Errno) in }
+            Issue.record("a program that is not there was started")
+        } catch {
+            guard case .execution(.noSuchFileOrDirectory) = error else { throw error }
+        }
+        do throws(ChildProcess.StartFailure) {
+            _ = try ChildProcess.fork(words, joining: group, signalMask: SignalSet()) { () throws(Errno) in
+                throw .resourceBusy
+            }
+            Issue.record("a program was started though it was not prepared")
+        } catch {
+            guard case .preparation(.resourceBusy) = error else { throw error }
+        }
+    }
 }

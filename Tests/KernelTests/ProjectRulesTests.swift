@@ -24,6 +24,7 @@ struct ProjectRulesTests {
             "Keeper": kernel,
             "Interception": kernel.union(["Keeper"]),
             "Engine": engine,
+            "Donation": engine.union(["Engine", "Interception"]),
             "SessionHost": host,
             "Agent": host.union(["SessionHost", "Rendezvous", "Trust"]),
             "Gateway": host.union(["SessionHost", "Rendezvous", "Trust"]),
@@ -31,7 +32,7 @@ struct ProjectRulesTests {
             "LabCommand": kernel.union(["COpenSSL", "NetworkLab"]),
             "Simulation": ["SessionProtocol"],
             "SimulateCommand": ["Simulation"],
-            "usl": host.union(["SessionHost", "Agent", "Gateway", "NetworkLab", "Trust"]),
+            "usl": host.union(["SessionHost", "Agent", "Donation", "Gateway", "NetworkLab", "Trust"]),
         ]
     }()
 
@@ -40,8 +41,7 @@ struct ProjectRulesTests {
     static let importers: [String: Set<String>] = [
         "SystemPackage": [
             "Kernel", "Transport", "Trust", "Keeper", "Interception", "Engine", "SessionHost", "Agent", "Gateway",
-            "NetworkLab",
-            "usl",
+            "NetworkLab", "Donation", "usl",
         ],
         "Synchronization": ["Keeper", "Transport", "Engine", "SessionHost", "NetworkLab"],
         "DequeModule": ["Engine", "SessionHost", "Gateway"],

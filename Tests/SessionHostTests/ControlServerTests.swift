@@ -34,7 +34,9 @@ struct ControlServerTests {
                     else { return nil }
                     return SocketNames(peer: peer, local: local)
                 }, resolved: { note.events.append($0.name) },
-                associate: { library, _, _, _ in _ = try? library.send(.direct) }, relayed: { _, _ in nil })
+                associate: { library, _, _, _ in _ = try? library.send(.direct) }, relayed: { _, _ in nil },
+                held: { library, _, _, _ in _ = try? library.send(.accepted) },
+                listen: { library, _, _ in _ = try? library.send(.accepted) })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
                 try listener.descriptor.duplicate(), on: loop,

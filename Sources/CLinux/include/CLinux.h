@@ -48,11 +48,19 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/inet_diag.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 
@@ -136,6 +144,30 @@ static inline int usl_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open
 static inline int usl_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
+
+// Calls without a wrapper in Debian 12's libc (seccomp(2), pidfd_getfd(2)).
+static inline int usl_seccomp(unsigned operation, unsigned flags, void *argument) {
+    return (int)syscall(SYS_seccomp, operation, flags, argument);
+}
+static inline int usl_pidfd_getfd(int pidfd, int target) { return (int)syscall(SYS_pidfd_getfd, pidfd, target, 0); }
+
+// Requests to a seccomp listener (seccomp_unotify(2)): macros over the sizes of structures.
+static inline int usl_seccomp_receive(int fd, struct seccomp_notif *notification) {
+    return ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, notification);
+}
+static inline int usl_seccomp_respond(int fd, struct seccomp_notif_resp *response) {
+    return ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, response);
+}
+static inline int usl_seccomp_add_descriptor(int fd, struct seccomp_notif_addfd *descriptor) {
+    return ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, descriptor);
+}
+
+// The architecture whose system calls this binary makes, as seccomp filters see it (linux/audit.h).
+#if defined(__x86_64__)
+enum { USL_AUDIT_ARCH = AUDIT_ARCH_X86_64 };
+#elif defined(__aarch64__)
+enum { USL_AUDIT_ARCH = AUDIT_ARCH_AARCH64 };
+#endif
 
 // Globals and macros that Swift's concurrency checking or importer does not take.
 static inline char **usl_environ(void) { return environ; }

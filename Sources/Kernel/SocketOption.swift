@@ -1,10 +1,9 @@
 import CLinux
-import Kernel
-import SystemPackage
+public import SystemPackage
 
 /// getsockopt(2) and setsockopt(2) for values of fixed size.
-enum SocketOption {
-    static func read<Value: BitwiseCopyable>(
+public enum SocketOption {
+    public static func read<Value: BitwiseCopyable>(
         _ level: Int32, _ name: Int32, of socket: Int32, initial: Value
     ) throws(Errno) -> Value {
         var value = initial
@@ -13,7 +12,7 @@ enum SocketOption {
         return value
     }
 
-    static func set<Value: BitwiseCopyable>(
+    public static func set<Value: BitwiseCopyable>(
         _ level: Int32, _ name: Int32, of socket: Int32, to value: Value
     ) throws(Errno) {
         var value = value
@@ -21,7 +20,7 @@ enum SocketOption {
     }
 
     /// Selects reno where the kernel has it: with bbr, the usual default, loopback carries a third of what reno does.
-    static func setReno(of socket: Int32) {
+    public static func setReno(of socket: Int32) {
         let name = "reno"
         _ = setsockopt(socket, Int32(IPPROTO_TCP), TCP_CONGESTION, name, socklen_t(name.utf8.count))
     }

@@ -1,0 +1,239 @@
+import CLinux
+import Engine
+import Interception
+import Keeper
+public import Kernel
+import SessionProtocol
+import SystemPackage
+
+/// The process that gives a program sockets of a private namespace, and holds what they send first until the agent has decided.
+/// It outlives agents, and ends when the last process of the program has.
+public final class Donor {
+    private enum Tag: UInt32 {
+        case trap
+        case queue
+        case gate4
+        case gate6
+    }
+
+    let loop: EventLoop
+    let controlPath: String
+    private let trap: TrapListener
+    private let keeper: SupervisorChannel
+    private let place: Place
+    private var connections: [HeldPath: HeldConnection] = [:]
+    private var listeners: [SocketAddress: ListeningSocket] = [:]
+
+    /// Becomes the donor, in a fork of the keeper that has one thread.
+    ///
+    /// - Parameters:
+    ///   - channel: gets one message when all is ready, or with the text of what is missing; then brings the listener of the trap.
+    ///   - controlPath: where the agent is asked.
+    public static func run(_ channel: consuming Descriptor, askingAt controlPath: String) -> Never {
+        let place = enter(reportingTo: channel)
+        do throws(Errno) {
+            guard let trap = try listener(over: channel) else {
+                // There is no program after all.
+                _exit(0)
+            }
+            DescriptorLimit.raise()
+            let donor = try Donor(
+                TrapListener(descriptor: trap), SupervisorChannel(owning: channel), place, askingAt: controlPath)
+            ForkedProcess.continueOnNewThread {
+                donor.loop.run()
+                _exit(0)
+            }
+        } catch {
+            Diagnostics.report("no sockets can be donated: \(error)")
+            _exit(125)
+        }
+    }
+
+    private static func enter(reportingTo channel: borrowing Descriptor) -> Place {
+        do {
+            let place = try Place()
+            try DescriptorPassing.send([0], over: channel.number)
+            return place
+        } catch {
+            _ = try? DescriptorPassing.send(Array("\(error)".utf8), over: channel.number)
+            _exit(125)
+        }
+    }
+
+    private static func listener(over channel: borrowing Descriptor) throws(Errno) -> Descriptor? {
+        guard var received = try DescriptorPassing.receive(capacity: 1, over: channel.number) else { return nil }
+        return received.descriptor.take()
+    }
+
+    private init(
+        _ trap: consuming TrapListener, _ keeper: consuming SupervisorChannel, _ place: consuming Place,
+        askingAt controlPath: String
+    ) throws(Errno) {
+        self.trap = trap
+        self.keeper = keeper
+        self.place = place
+        self.controlPath = controlPath
+        // No bytes pass here.
+        loop = try EventLoop(arena: ArenaLimits(capacity: 64 << 10))
+        _ = try loop.register(self.trap.descriptor.number, self, tag: Tag.trap.rawValue)
+        _ = try loop.register(self.place.queue.descriptor, self, tag: Tag.queue.rawValue)
+        _ = try loop.register(self.place.gate4.descriptor.number, self, tag: Tag.gate4.rawValue)
+        if let gate6 = self.place.gate6 {
+            _ = try loop.register(gate6.descriptor.number, self, tag: Tag.gate6.rawValue)
+        }
+    }
+
+    // MARK: - Sockets
+
+    private func answerCalls() throws(Errno) {
+        while let call = try trap.next() {
+            switch call.number {
+            case Int(SYS_socket): giveSocket(for: call)
+            case Int(SYS_listen): prepareListening(call)
+            default: trap.pass(call)
+            }
+        }
+    }
+
+    /// Makes the socket that was asked for, here.
+    private func giveSocket(for call: TrapListener.Call) {
+        let type = Int32(truncatingIfNeeded: call.arguments.1)
+        do throws(Errno) {
+            let socket = Descriptor(
+                owning: try check(
+                    socket(
+                        Int32(truncatingIfNeeded: call.arguments.0), type | Int32(SOCK_CLOEXEC.rawValue),
+                        Int32(truncatingIfNeeded: call.arguments.2))))
+            // By it, SYNs tell whose they are.
+            let mark = UInt32(bitPattern: call.thread) & PacketMark.processBits
+            try SocketOption.set(SOL_SOCKET, SO_MARK, of: socket.number, to: mark)
+            try trap.give(socket, closedOnExec: type & Int32(SOCK_CLOEXEC.rawValue) != 0, to: call)
+        } catch .noSuchFileOrDirectory {
+            // The caller has been killed.
+        } catch {
+            trap.fail(call, error)
+        }
+    }
+
+    // MARK: - Listening
+
+    /// listen(2): first outside, where it may fail, and then here.
+    private func prepareListening(_ call: TrapListener.Call) {
+        do throws(Errno) {
+            let socket = try TrappedSocket(Int32(truncatingIfNeeded: call.arguments.0), of: call.thread, from: keeper)
+            guard socket.isTCP(in: place.namespace) else { return trap.pass(call) }
+            let address = try socket.localAddress
+            // The kernel would choose a port here and now, and so does this, since it must be known.
+            guard address.port != 0 else { return listenAnywhere(call, socket) }
+            if listeners[address] != nil { return listen(call, nil) }
+            let listener = ListeningSocket(at: address, isDual: socket.isDual, of: self)
+            listeners[address] = listener
+            listener.begin(answering: call)
+        } catch {
+            // It is not to be reached from outside then, and works otherwise.
+            Diagnostics.report("a listener of the program cannot be reached from outside: \(error)")
+            trap.pass(call)
+        }
+    }
+
+    private func listenAnywhere(_ call: TrapListener.Call, _ socket: borrowing TrappedSocket) {
+        do throws(Errno) {
+            try socket.listen(backlog: Int32(truncatingIfNeeded: call.arguments.1))
+            let address = try socket.localAddress
+            let listener = ListeningSocket(at: address, isDual: socket.isDual, of: self)
+            listeners[address] = listener
+            listener.begin(answering: nil)
+            trap.succeed(call)
+        } catch {
+            trap.fail(call, error)
+        }
+    }
+
+    /// Lets a program listen here.
+    func listen(_ call: TrapListener.Call, _ listener: ListeningSocket?) {
+        do throws(Errno) {
+            let socket = try TrappedSocket(Int32(truncatingIfNeeded: call.arguments.0), of: call.thread, from: keeper)
+            try socket.listen(backlog: Int32(truncatingIfNeeded: call.arguments.1))
+            trap.succeed(call)
+        } catch {
+            trap.fail(call, error)
+            if let listener { forget(listener) }
+        }
+    }
+
+    func refuse(_ call: TrapListener.Call, _ error: Errno, _ listener: ListeningSocket) {
+        trap.fail(call, error)
+        forget(listener)
+    }
+
+    func forget(_ listener: ListeningSocket) {
+        listener.end()
+        listeners[listener.address] = nil
+    }
+
+    // MARK: - SYNs
+
+    private func takePackets() throws(Errno) {
+        var packets: [PacketQueue.HeldPacket] = []
+        while try place.queue.take({ packets.append($0) }) {
+            for packet in packets { take(packet) }
+            packets.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private func take(_ packet: PacketQueue.HeldPacket) {
+        let path = HeldPath(source: packet.source, destination: packet.destination)
+        if let known = connections[path] { return known.repeated(packet) }
+        if isOwnListener(path) { return release(packet, to: .through) }
+        let connection = HeldConnection(packet, path, of: self)
+        connections[path] = connection
+        connection.begin()
+    }
+
+    /// Whether the program talks to a listener of its own.
+    private func isOwnListener(_ path: HeldPath) -> Bool {
+        guard !listeners.isEmpty, path.destination.isLoopback || place.hosts.contains(path.destination.host) else {
+            return false
+        }
+        return (try? place.diagnosis?.cookie(local: path.destination, remote: path.source)) ?? nil != nil
+    }
+
+    func release(_ packet: PacketQueue.HeldPacket, to fate: PacketMark.Fate) {
+        if packet.source.family == AF_INET, let code = fate.icmpCode {
+            drop(packet)
+            // The socket goes on by itself, and is told at its next SYN.
+            try? place.notice.send(code, about: packet.headers, to: packet.source)
+            return
+        }
+        // What the kernel does not hold any more, it has flushed.
+        try? place.queue.release(packet, to: fate)
+    }
+
+    func drop(_ packet: PacketQueue.HeldPacket) { try? place.queue.drop(packet) }
+
+    func forget(_ connection: HeldConnection) { connections[connection.path] = nil }
+
+    private func accept(from gate: Gate) throws(Errno) {
+        // A connection that nobody knows has waited for an agent that is dead, and is reset.
+        while let arrival = try gate.accept() { connections[arrival.path]?.arrived(arrival.leg) }
+    }
+}
+
+extension Donor: EventHandler {
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        do throws(Errno) {
+            switch Tag(rawValue: tag) {
+            case .trap:
+                // Nobody has the filter any more (seccomp_unotify(2)).
+                if events.contains(.hangup) { return loop.stop() }
+                try answerCalls()
+            case .queue: try takePackets()
+            case .gate4: try accept(from: place.gate4)
+            case .gate6: if let gate6 = place.gate6 { try accept(from: gate6) }
+            case nil: break
+            }
+        } catch {
+            Diagnostics.report("donated sockets: \(error)")
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import CLinux
+import Engine
+import Interception
+import Kernel
+import SessionProtocol
+import SystemPackage
+
+/// A donated socket that listens, in the namespace: the agent listens at the same address outside, and whoever connects there is
+/// connected here, from the address that he has.
+final class ListeningSocket {
+    private enum Stage {
+        /// Nobody listens outside, for the moment.
+        case closed
+        case asked(Question, waiting: TrapListener.Call?)
+        case open(Question)
+        case over
+    }
+
+    private final class Question {
+        let connection: ControlConnection
+        var registration: Registration?
+
+        init(_ connection: consuming ControlConnection) { self.connection = connection }
+    }
+
+    /// How soon a new agent is asked.
+    private static let retry = Interval.milliseconds(20)
+
+    let address: SocketAddress
+    private let isDual: Bool
+    private unowned let donor: Donor
+    private var stage = Stage.closed
+    private var timer: TimerToken?
+
+    init(at address: SocketAddress, isDual: Bool, of donor: Donor) {
+        self.address = address
+        self.isDual = isDual
+        self.donor = donor
+    }
+
+    /// - Parameter call: listen(2), which is to be answered when it is known whether anybody can listen there outside.
+    func begin(answering call: TrapListener.Call?) {
+        do throws(Errno) {
+            let question = Question(try ControlConnection(path: donor.controlPath))
+            try question.connection.request(.listen(at: AddressBytes(address), isDual: isDual))
+            question.registration = try donor.loop.register(question.connection.descriptor.number, self)
+            stage = .asked(question, waiting: call)
+        } catch {
+            // Without an agent, nobody outside reaches it; the program itself does.
+            if let call { donor.listen(call, self) }
+            stage = .closed
+            if error != .noSuchFileOrDirectory { tryAgain() }
+        }
+    }
+
+    private func tryAgain() {
+        if timer == nil { timer = donor.loop.schedule(self, at: donor.loop.now + ListeningSocket.retry) }
+    }
+
+    /// Nobody listens here any more.
+    func end() {
+        switch stage {
+        case .asked(let question, _), .open(let question): release(question)
+        case .closed, .over: break
+        }
+        if let timer { donor.loop.cancel(timer) }
+        timer = nil
+        stage = .over
+    }
+
+    private func release(_ question: Question) {
+        if let registration = question.registration { donor.loop.deregister(registration) }
+        question.registration = nil
+    }
+
+    private func answered(_ response: ControlResponse) {
+        switch (stage, response) {
+        case (.asked(let question, let call), .accepted):
+            stage = .open(question)
+            if let call { donor.listen(call, self) }
+        case (.asked(let question, let call), .refused(let code)):
+            release(question)
+            stage = .closed
+            if let call {
+                donor.refuse(call, Errno(rawValue: code), self)
+            } else {
+                // Somebody else was quicker than the new agent.
+                tryAgain()
+            }
+        case (.open(let question), .incoming(let source, let number)):
+            guard case .incoming(let destination, _)? = try? question.connection.receiveAnswer() else { return lost() }
+            admit(from: source, to: destination, number, question)
+        default: lost()
+        }
+    }
+
+    private func admit(
+        from source: AddressBytes, to destination: AddressBytes, _ number: UInt64, _ question: Question
+    ) {
+        guard let source = SocketAddress(source), let destination = SocketAddress(destination) else { return lost() }
+        do throws(Errno) {
+            let leg = try InwardConnection.make(from: source.unmapped, to: destination.unmapped)
+            try question.connection.request(.leg(number: number), passing: leg.number)
+        } catch {
+            _ = try? question.connection.request(.legFailed(error.rawValue, number: number))
+            // It has been closed: outside too, now.
+            if error == .connectionRefused { donor.forget(self) }
+        }
+    }
+
+    private func lost() {
+        switch stage {
+        case .asked(let question, let call):
+            release(question)
+            begin(answering: call)
+        case .open(let question):
+            release(question)
+            stage = .closed
+            tryAgain()
+        case .closed, .over: break
+        }
+    }
+}
+
+extension ListeningSocket: EventHandler, TimerHandler {
+    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
+        do throws(Errno) {
+            while let response = try response() { answered(response) }
+        } catch {
+            lost()
+        }
+    }
+
+    private func response() throws(Errno) -> ControlResponse? {
+        switch stage {
+        case .asked(let question, _), .open(let question): try question.connection.receiveAnswer()
+        case .closed, .over: nil
+        }
+    }
+
+    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        timer = nil
+        if case .closed = stage { begin(answering: nil) }
+    }
+}
