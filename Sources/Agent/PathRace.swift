@@ -31,11 +31,16 @@ final class PathRace {
         let dial: Dial
     }
 
+    /// How long further addresses are waited for when all that are known have failed: a name server that is silent must not keep
+    /// an application from hearing that its port is refused. Most answer sooner.
+    private static let namePatience = Interval.milliseconds(300)
+
     private let agent: Agent
     private let destination: SocketAddress
     private let search: PathSearch
     private let ended: (consuming Outcome) -> Void
     private let candidates: Candidates
+    private let mayWait: Bool
     private var planner: AttemptPlanner
     /// Addresses that have been found.
     private var found: [IPAddress] = []
@@ -43,6 +48,9 @@ final class PathRace {
     /// The application's attempt, if it is made here.
     private var first: Attempt?
     private var timer: TimerToken?
+    private var nameTimer: TimerToken?
+    /// Whether further addresses may come.
+    private var isFinding = true
     private var isOver = false
     /// All others have failed.
     private var isHopeless = false
@@ -57,16 +65,18 @@ final class PathRace {
     ///     it knows.
     ///   - source: what the application has bound; then other sources are not tried.
     ///   - families: what the application's socket can be connected to.
+    ///   - mayWait: whether the application's own attempt goes on elsewhere, so that nobody waits for a name server alone.
     ///   - ended: called once, unless the race is cancelled before.
     init(
         to destination: SocketAddress, _ search: PathSearch, from source: SocketAddress.Host?,
-        families: Set<IPAddress.Family> = Set(IPAddress.Family.allCases), history: FirstAttempt, _ agent: Agent,
-        ended: @escaping (consuming Outcome) -> Void
+        families: Set<IPAddress.Family> = Set(IPAddress.Family.allCases), history: FirstAttempt,
+        mayWait: Bool = false, _ agent: Agent, ended: @escaping (consuming Outcome) -> Void
     ) {
         self.agent = agent
         self.destination = destination
         self.search = search
         self.ended = ended
+        self.mayWait = mayWait
         candidates = Candidates(
             asked: IPAddress(destination.host), bound: source.map { IPAddress($0) },
             mode: search.sourcesOnly ? .sourcesOnly : .destinationsAndSources, families: families)
@@ -75,7 +85,7 @@ final class PathRace {
 
     func begin() {
         // What is known at once comes before other sources.
-        if search.sourcesOnly { perform(planner.noMoreWillCome(now: now)) } else { findAddresses() }
+        if search.sourcesOnly { allAreFound() } else { findAddresses() }
         offer()
         perform(planner.start(now: now))
     }
@@ -90,8 +100,13 @@ final class PathRace {
             offer()
         } done: { [self] in
             guard !isOver else { return }
-            perform(planner.noMoreWillCome(now: now))
+            allAreFound()
         }
+    }
+
+    private func allAreFound() {
+        isFinding = false
+        perform(planner.noMoreWillCome(now: now))
     }
 
     private var now: UInt64 { agent.loop.now.nanoseconds }
@@ -111,7 +126,7 @@ final class PathRace {
 
     func cancel() {
         isOver = true
-        cancelTimer()
+        cancelTimers()
         for attempt in attempts.values { attempt.dial.release() }
         attempts = [:]
         first?.dial.release()
@@ -121,6 +136,7 @@ final class PathRace {
     // MARK: - What the planner wants
 
     private func perform(_ effects: [AttemptEffect]) {
+        defer { setTimers() }
         for effect in effects where !isOver {
             switch effect {
             case .start(let number, let pair): dial(number, pair)
@@ -135,7 +151,6 @@ final class PathRace {
                 if first == nil { finish(nil) }
             }
         }
-        setTimer()
     }
 
     private func dial(_ number: Int, _ pair: CandidatePair) {
@@ -193,20 +208,30 @@ final class PathRace {
         ended(.connected(winner.path, socket))
     }
 
-    private func setTimer() {
-        cancelTimer()
-        guard !isOver, let deadline = planner.nextDeadline else { return }
-        timer = agent.loop.schedule(self, at: Instant(nanoseconds: deadline))
+    private func setTimers() {
+        cancelTimers()
+        guard !isOver else { return }
+        if let deadline = planner.nextDeadline {
+            timer = agent.loop.schedule(self, at: Instant(nanoseconds: deadline))
+        }
+        // Nothing is under way: whoever waits, waits for a name server.
+        if isFinding, !mayWait, attempts.isEmpty, first == nil {
+            nameTimer = agent.loop.schedule(self, at: agent.loop.now + PathRace.namePatience)
+        }
     }
 
-    private func cancelTimer() {
-        if let timer { agent.loop.cancel(timer) }
-        timer = nil
+    private func cancelTimers() {
+        for timer in [timer, nameTimer].compactMap(\.self) { agent.loop.cancel(timer) }
+        (timer, nameTimer) = (nil, nil)
     }
 }
 
 extension PathRace: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+        if token == nameTimer {
+            nameTimer = nil
+            return allAreFound()
+        }
         timer = nil
         perform(planner.timePassed(now: now))
     }

@@ -126,7 +126,8 @@ final class ShimRequest {
         failure = code
         agent.workingHosts.forget(destination.unmapped.host)
         let race = PathRace(
-            to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0), agent
+            to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0),
+            mayWait: code == 0, agent
         ) { [self] in ended($0) }
         stage = .racing(race)
         if !blocks { timer = agent.loop.schedule(self, at: agent.loop.now + ShimRequest.patience) }
