@@ -14,8 +14,6 @@ final class ConnectRequest {
     private static let grace = Interval.milliseconds(200)
     /// How long a named gateway, or a detected one, is tried.
     private static let openBudget = Interval.seconds(30)
-    /// How long an application may take from the verdict to its connection: it is inside connect() already.
-    private static let legLimit = Interval.seconds(10)
 
     private enum Stage {
         /// The route is looked for.
@@ -158,7 +156,7 @@ final class ConnectRequest {
         stage = .opening
         let described = LedgerIdentity.Application(
             source: expected.source, cookie: expected.cookie, isMapped: destination.isMapped, program: name,
-            rule: route.rule)
+            proof: expected.proof.ledgerValue, rule: route.rule)
         self.route = route
         var opened: SessionID?
         let session = try agent.open(to: destination.unmapped, through: route, leg: key, described) { [self] event in
@@ -199,7 +197,9 @@ final class ConnectRequest {
         guard let source = application.source else { return held.end() }
         let asked = application.isMapped ? destination.mapped : destination
         let request = ConnectRequest(nil, AddressBytes(asked), asked, application.program, agent)
-        let expected = ExpectedLeg(source: source, destination: asked, cookie: application.cookie)
+        let expected = ExpectedLeg(
+            source: source, destination: asked, cookie: application.cookie,
+            proof: LegProof(ledgerValue: application.proof))
         request.held = held
         agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
         request.schedule(.budget, after: openBudget)
@@ -237,7 +237,7 @@ final class ConnectRequest {
         agent.remember(
             expected.cookie, SocketNames(peer: asked, local: AddressBytes(expected.localName)))
         stage = .awaitingLeg
-        schedule(.leg, after: ConnectRequest.legLimit)
+        schedule(.leg, after: expected.legLimit)
         if let held {
             return held.release(expected) { [self] leg, key in
                 arrived(leg, key)

@@ -65,7 +65,7 @@ final class HeldApplication {
     ) {
         (self.expected, self.arrived, self.failed) = (expected, arrived, failed)
         attempt { () throws(Errno) in
-            let opener = try held?.release(to: expected.source)
+            let opener = try held?.release(to: expected.source, isMultipath: expected.isMultipath)
             if let descriptor = held?.releaseDescriptor { registration = try loop.register(descriptor, self) }
             guard let opener else { return takeLeg() }
             hold(.leg, opener) { [self] key in

@@ -17,8 +17,12 @@ final class LegOwner {
         guard diagnosis != nil else { return true }
         do {
             // One that is gone already, with a reset, has left nothing that could be trusted.
-            guard let found = try diagnosis!.cookie(local: leg.application, remote: listener) else { return false }
-            return found == expected.cookie
+            switch expected.proof {
+            case .cookie: return try diagnosis!.cookie(local: leg.application, remote: listener) == expected.cookie
+            case .inode(let number): return try diagnosis!.inode(local: leg.application, remote: listener) == number
+            case .address: return true
+            case .none: return false
+            }
         } catch {
             return true
         }

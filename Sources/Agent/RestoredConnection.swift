@@ -9,9 +9,6 @@ import Transport
 
 /// A connection of an application whose agent has died, on the main loop of the next.
 final class RestoredConnection {
-    /// How long an application may take from the verdict to its connection; it may have to ask for the verdict again.
-    private static let legLimit = Interval.seconds(10)
-
     let session: Agent.Session
     let program: String
     /// Where the leg comes from; nil if it is there.
@@ -41,7 +38,10 @@ final class RestoredConnection {
         if application.cookie != 0 {
             let asked = application.isMapped ? destination.mapped : destination
             let local = application.source.map {
-                ExpectedLeg(source: $0, destination: asked, cookie: application.cookie).localName
+                ExpectedLeg(
+                    source: $0, destination: asked, cookie: application.cookie,
+                    proof: LegProof(ledgerValue: application.proof)
+                ).localName
             }
             agent.remember(
                 application.cookie, SocketNames(peer: AddressBytes(asked), local: local.map { AddressBytes($0) }))
@@ -89,13 +89,13 @@ final class RestoredConnection {
         source.map {
             ExpectedLeg(
                 source: $0, destination: application.isMapped ? destination.mapped : destination,
-                cookie: application.cookie)
+                cookie: application.cookie, proof: LegProof(ledgerValue: application.proof))
         }
     }
 
     private func awaitLeg(_ expected: ExpectedLeg, at address: SocketAddress) {
         agent.promise(.leg(AddressBytes(expected.spelling(of: address))), to: expected)
-        timer = agent.loop.schedule(self, at: agent.loop.now + Self.legLimit)
+        timer = agent.loop.schedule(self, at: agent.loop.now + expected.legLimit)
     }
 
     private func arrived(_ leg: consuming Leg, _ key: EscrowKey? = nil) {

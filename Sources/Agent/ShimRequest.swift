@@ -17,8 +17,6 @@ final class ShimRequest {
     /// How long an application whose socket does not block waits inside connect() for another path, behind its own attempt.
     /// As with sessions: after that it gets a held address.
     private static let patience = Interval.milliseconds(200)
-    /// How long an application may take from the verdict to its connection: it is inside connect() already.
-    private static let legLimit = Interval.seconds(10)
 
     private enum Stage {
         case ownAttempt
@@ -169,7 +167,8 @@ final class ShimRequest {
         do throws(Errno) {
             // It may have had its answer meanwhile.
             guard failure != 0 ? true : try application.isConnecting else { return leave(.direct) }
-            let free = try application.disconnected(hasOwnPort: limits.hasOwnPort)
+            let free = try application.disconnected(
+                hasOwnHost: limits.source != nil, hasOwnPort: limits.hasOwnPort)
             if limits.source == nil, let source = path.source { try free.begin(at: source) }
             let place = free.spelling(of: path.destination)
             _ = consume free
@@ -229,7 +228,9 @@ final class ShimRequest {
                 race.cancel()
                 return leave(.direct)
             }
-            let expected = try application.disconnected(hasOwnPort: limits.hasOwnPort).prepareLeg()
+            let expected = try application.disconnected(
+                hasOwnHost: limits.source != nil, hasOwnPort: limits.hasOwnPort
+            ).prepareLeg()
             let held = try HeldApplication(family: expected.family, agent)
             stage = .held(held, expected, race)
             agent.countConnections(+1)
@@ -249,7 +250,7 @@ final class ShimRequest {
         agent.notices.explain("\(subject): \(ownFailure); connected \(path), through the agent")
         winner = consume socket
         stage = .awaitingLeg(held, expected)
-        timer = agent.loop.schedule(self, at: agent.loop.now + ShimRequest.legLimit)
+        timer = agent.loop.schedule(self, at: agent.loop.now + expected.legLimit)
         held.release(expected) { [self] leg, key in
             if let key { agent.escrow.release(key) }
             relay(leg)

@@ -39,8 +39,12 @@ extension ApplicationSocket {
     /// Takes it off its path, so that it can be connected anew. What the application has bound stays (in the kernel,
     /// tcp_disconnect).
     ///
-    /// - Parameter hasOwnPort: whether that is a port too, and not the kernel's choice for the attempt.
-    public consuming func disconnected(hasOwnPort: Bool) throws(Errno) -> ApplicationSocket {
+    /// - Parameters:
+    ///   - hasOwnHost: whether that is an address, and not the kernel's choice for the attempt.
+    ///   - hasOwnPort: whether it is a port.
+    public consuming func disconnected(
+        hasOwnHost: Bool, hasOwnPort: Bool
+    ) throws(Errno) -> ApplicationSocket {
         let (number, destination) = (number, destination)
         var nothing = sockaddr()
         nothing.sa_family = sa_family_t(AF_UNSPEC)
@@ -49,12 +53,13 @@ extension ApplicationSocket {
         // (tcp_v4_err), by which epoll would tell of an error for ever.
         _ = try SocketOption.read(SOL_SOCKET, SO_ERROR, of: number, initial: Int32(0))
         while recv(number, nil, 0, Int32(MSG_ERRQUEUE) | Int32(MSG_DONTWAIT)) >= 0 {}
-        return try ApplicationSocket(copy: intoDescriptor(), destination: destination, hasOwnPort: hasOwnPort)
+        return try ApplicationSocket(
+            copy: intoDescriptor(), destination: destination, hasOwnHost: hasOwnHost, hasOwnPort: hasOwnPort)
     }
 
     /// Lets its next connection begin at this address, with whatever port.
     public func begin(at host: SocketAddress.Host) throws(Errno) {
-        try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: Int32(1))
+        try SocketOption.setBindsLater(true, of: number)
         _ = try LegSocket.bind(number, to: spelling(of: SocketAddress(host: host, port: 0)))
     }
 }

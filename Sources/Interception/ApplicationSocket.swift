@@ -17,22 +17,43 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// From bind(2): the wildcard and port 0 if the application did not call it.
     let bound: SocketAddress
 
-    /// - Parameter hasOwnPort: false if the port that the socket has, if any, is one that the kernel chose for an attempt: it shows
-    ///   even when the attempt is over.
+    /// - Parameters:
+    ///   - hasOwnHost: false if the address that the socket has, if any, is one that the kernel chose for an attempt: under
+    ///     Multipath TCP it shows even when the attempt is over.
+    ///   - hasOwnPort: the same of the port, which always shows.
     /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
     public init(
-        copy descriptor: consuming Descriptor, destination: SocketAddress, hasOwnPort: Bool = true
+        copy descriptor: consuming Descriptor, destination: SocketAddress, hasOwnHost: Bool = true,
+        hasOwnPort: Bool = true
     ) throws(Errno) {
         let number = descriptor.number
         let family = try SocketOption.read(SOL_SOCKET, SO_DOMAIN, of: number, initial: Int32(0))
         let cookie = try SocketOption.read(SOL_SOCKET, SO_COOKIE, of: number, initial: UInt64(0))
         guard family == destination.family else { throw .addressFamilyNotSupported }
-        let local = try LegSocket.localAddress(of: number)
-        bound = hasOwnPort ? local : local.with(port: 0)
+        let local = try Self.boundAddress(of: number)
+        bound = SocketAddress(
+            host: hasOwnHost ? local.host : local.host.wildcard, port: hasOwnPort ? local.port : 0)
         self.family = family
         self.cookie = cookie
         self.destination = destination
         self.descriptor = descriptor
+    }
+
+    /// What a socket is bound to.
+    ///
+    /// One that was connected, or refused, and was not bound by its program, has no port any more, but shows it still (in the
+    /// kernel, inet_put_port leaves `inet_sport`). bind(2) alone says whether it has: `EINVAL` if it has. With
+    /// `IP_BIND_ADDRESS_NO_PORT` it changes nothing then but what is shown. A loopback address that was given for a leg which is over
+    /// goes with the port: see `bindSource`.
+    private static func boundAddress(of socket: Int32) throws(Errno) -> SocketAddress {
+        let shown = try LegSocket.localAddress(of: socket)
+        guard shown.port != 0, let later = try? SocketOption.bindsLater(socket) else { return shown }
+        let host = later && shown.unmapped.isLoopback ? shown.host.wildcard : shown.host
+        // Refused where a connection is under way, under Multipath TCP: then the port is there.
+        guard (try? SocketOption.setBindsLater(true, of: socket)) != nil else { return shown }
+        defer { if !later { try? SocketOption.setBindsLater(false, of: socket) } }
+        guard let bound = try? LegSocket.bind(socket, to: SocketAddress(host: host, port: 0)) else { return shown }
+        return bound.with(port: 0)
     }
 
     consuming func intoDescriptor() -> Descriptor { descriptor }
@@ -70,7 +91,8 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// - Returns: what to know once this copy is closed.
     public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
-        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie)
+        let proof = try LegProof(of: descriptor.number, hasPort: bound.port != 0)
+        return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie, proof: proof)
     }
 
     /// The address from which the leg will come, never IPv4-mapped.
@@ -86,35 +108,22 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         let source = try bindPort(at: loopback)
         // A port that was chosen, though the socket leaves that to connect(2): nobody else does that, and so the next agent
         // will know that it was not the application who wanted loopback.
-        try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: descriptor.number, to: Int32(1))
+        try SocketOption.setBindsLater(true, of: descriptor.number)
         return source
     }
 
     /// Binds to a free port of `address`, now: `IP_BIND_ADDRESS_NO_PORT` would leave the choice to connect(2).
     private borrowing func bindPort(at address: SocketAddress) throws(Errno) -> SocketAddress {
         let number = descriptor.number
-        let later = try bindsLater
-        if later != 0 {
-            try SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: Int32(0))
-        }
-        defer {
-            if later != 0 {
-                try? SocketOption.set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: number, to: later)
-            }
-        }
+        let later = try SocketOption.bindsLater(number)
+        if later { try SocketOption.setBindsLater(false, of: number) }
+        defer { if later { try? SocketOption.setBindsLater(true, of: number) } }
         let wanted = address.unmapped.with(port: 0)
         return try LegSocket.bind(number, to: destination.isMapped ? wanted.mapped : wanted).unmapped
     }
 
-    private var bindsLater: Int32 {
-        get throws(Errno) {
-            try SocketOption.read(
-                Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: descriptor.number, initial: Int32(0))
-        }
-    }
-
     /// Whether an agent that has died since has bound the socket: see `bindSource`.
-    private var isPrepared: Bool { bound.port != 0 && (try? bindsLater) != 0 }
+    private var isPrepared: Bool { bound.port != 0 && (try? SocketOption.bindsLater(number)) != false }
 
     /// The interface of `SO_BINDTODEVICE`.
     private borrowing func boundDevice() -> String? {
@@ -135,12 +144,18 @@ public struct ExpectedLeg: Hashable, Sendable {
     public let destination: SocketAddress
     /// The kernel's identity of the application's socket (`SO_COOKIE`).
     public let cookie: UInt64
+    /// How the socket is known from others that come from there.
+    public let proof: LegProof
 
-    public init(source: SocketAddress, destination: SocketAddress, cookie: UInt64) {
+    public init(source: SocketAddress, destination: SocketAddress, cookie: UInt64, proof: LegProof) {
         self.source = source
         self.destination = destination
         self.cookie = cookie
+        self.proof = proof
     }
+
+    /// Whether the application's socket is one of Multipath TCP.
+    public var isMultipath: Bool { proof != .cookie }
 
     /// The family of the leg: IPv4 also for an IPv4-mapped destination.
     public var family: Int32 { destination.unmapped.family }
@@ -155,6 +170,15 @@ public struct ExpectedLeg: Hashable, Sendable {
             return spelling(of: source)
         }
         return spelling(of: natural.with(port: source.port))
+    }
+}
+
+extension SocketAddress.Host {
+    fileprivate var wildcard: SocketAddress.Host {
+        switch self {
+        case .v4: .v4(0)
+        case .v6: .v6(high: 0, low: 0, scope: 0)
+        }
     }
 }
 

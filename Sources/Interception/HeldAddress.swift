@@ -80,13 +80,19 @@ public struct HeldAddress: ~Copyable, Sendable {
     /// (RFC 9293, 3.5) from the held address itself. If none was dropped, the application has yet to connect: the opened
     /// listener takes it. The order closes the race between the two: first open the listener, then read the counter.
     ///
-    /// - Parameter application: the address that the application's socket is bound to.
+    /// Under Multipath TCP there is no simultaneous open: Linux (6.18) tells such a socket nothing of it, and loses the first byte
+    /// that it is sent then. Its next SYN finds the listener open.
+    ///
+    /// - Parameters:
+    ///   - application: the address that the application's socket is bound to.
+    ///   - isMultipath: whether that is a socket of Multipath TCP.
     /// - Returns: the socket of the simultaneous open, if one is needed. It becomes the leg: put it into escrow, and then
     ///   ``meetApplication()``.
-    public mutating func release(to application: SocketAddress) throws(Errno) -> Int32? {
+    public mutating func release(to application: SocketAddress, isMultipath: Bool) throws(Errno) -> Int32? {
         self.application = application
         try check(listen(listener.number, 128))
         try watch(listener.number, for: EPOLLIN.rawValue)
+        if isMultipath { return nil }
         guard try Self.drops(of: listener.number) != dropsBefore else { return nil }
         let opener = try LegSocket.make(family: address.family)
         let number = opener.number
@@ -114,7 +120,7 @@ public struct HeldAddress: ~Copyable, Sendable {
         self.opener = .calling(opener)
     }
 
-    /// Polls readable, after `release(to:)`, when `takeLeg` is worth a call.
+    /// Polls readable, after `release(to:isMultipath:)`, when `takeLeg` is worth a call.
     public var releaseDescriptor: Int32 { progress.number }
 
     /// The leg, once it is established; nil while it is not. An application that has given up never comes, so the

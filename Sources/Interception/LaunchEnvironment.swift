@@ -23,24 +23,29 @@ public struct LaunchEnvironment: Sendable {
         self.library = library
     }
 
-    /// `environment`, entries `NAME=VALUE`, with the library first in `LD_PRELOAD`, `USL_AGENT` set, and `USL_UDP_PORTS` too.
+    /// `environment`, entries `NAME=VALUE`, with the library first in `LD_PRELOAD`, `USL_AGENT` set, and `USL_UDP_PORTS` and
+    /// `USL_TRANSPORT` too.
     ///
     /// - Parameters:
     ///   - agent: the path of the agent's control socket.
     ///   - datagramPorts: UDP ports of which datagrams concern USL.
-    public func applied(to environment: [String], agent: String, datagramPorts: [ClosedRange<UInt16>]) -> [String] {
+    ///   - isMultipath: whether the program's own sockets are to be of Multipath TCP. Rules cannot say so: a program makes its
+    ///     socket before it says what for.
+    public func applied(
+        to environment: [String], agent: String, datagramPorts: [ClosedRange<UInt16>], isMultipath: Bool
+    ) -> [String] {
         let others = environment.last { $0.hasPrefix("LD_PRELOAD=") }?.dropFirst("LD_PRELOAD=".count) ?? ""
         let libraries =
             [library] + others.split(whereSeparator: Self.separates).map(String.init).filter { $0 != library }
         let rest = environment.filter { entry in
-            !["LD_PRELOAD=", "USL_AGENT=", "USL_UDP_PORTS="].contains { entry.hasPrefix($0) }
+            !["LD_PRELOAD=", "USL_AGENT=", "USL_UDP_PORTS=", "USL_TRANSPORT="].contains { entry.hasPrefix($0) }
         }
         let ports = Self.merged(datagramPorts).map {
             $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
         }
         return rest + [
             "LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent,
-            "USL_UDP_PORTS=" + ports.joined(separator: ","),
+            "USL_UDP_PORTS=" + ports.joined(separator: ","), "USL_TRANSPORT=" + (isMultipath ? "mptcp" : ""),
         ]
     }
 

@@ -130,7 +130,11 @@ func tcpState(of socket: Int32) -> UInt8? {
     return getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, &state, &length) == 0 ? state : nil
 }
 
-func isTCP(_ socket: Int32) -> Bool { integerOption(socket, SO_PROTOCOL) == Int32(IPPROTO_TCP) }
+/// Whether it is a socket of TCP, on one path or several.
+func isTCP(_ socket: Int32) -> Bool {
+    let number = integerOption(socket, SO_PROTOCOL)
+    return number == Int32(IPPROTO_TCP) || number == Int32(IPPROTO_MPTCP)
+}
 
 func integerOption(_ socket: Int32, _ option: Int32) -> Int32? {
     var value: Int32 = 0

@@ -4,10 +4,12 @@ import CLinux
 // a child of vfork(2) shares this memory with its parent. Constant initialisers, so that no access runs a
 // once-initialiser, which takes a lock and so may not be used in a signal handler.
 
+private typealias SocketFunction = @convention(c) (Int32, Int32, Int32) -> Int32
 private typealias ConnectFunction = @convention(c) (Int32, UnsafePointer<sockaddr>?, socklen_t) -> Int32
 private typealias NameFunction =
     @convention(c) (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
 
+nonisolated(unsafe) private var socketAfterUs: SocketFunction?
 nonisolated(unsafe) private var connectAfterUs: ConnectFunction?
 nonisolated(unsafe) private var peerNameAfterUs: NameFunction?
 nonisolated(unsafe) private var localNameAfterUs: NameFunction?
@@ -15,9 +17,13 @@ nonisolated(unsafe) private var localNameAfterUs: NameFunction?
 /// The agent's control socket; its family is zero when this process has no agent.
 nonisolated(unsafe) private(set) var agentAddress = sockaddr_un()
 
+/// Whether the application's own TCP sockets are to be of Multipath TCP (`USL_TRANSPORT`).
+nonisolated(unsafe) private(set) var wantsMultipath = false
+
 /// Runs when the loader initialises the library.
 @section(".init_array") @used
 private let initialise: @convention(c) () -> Void = {
+    socketAfterUs = findSocket()
     connectAfterUs = findConnect()
     peerNameAfterUs = findPeerName()
     localNameAfterUs = findLocalName()
@@ -33,6 +39,13 @@ private let initialise: @convention(c) () -> Void = {
     address.sun_family = sa_family_t(AF_UNIX)
     agentAddress = address
     readRelayedPorts()
+    if let transport = getenv("USL_TRANSPORT") { wantsMultipath = strcmp(transport, "mptcp") == 0 }
+}
+
+/// socket(2) as the program would have it without this library.
+func nextSocket(_ domain: Int32, _ type: Int32, _ protocolNumber: Int32) -> Int32 {
+    guard let next = socketAfterUs ?? findSocket() else { return usl_socket_call(domain, type, protocolNumber) }
+    return next(domain, type, protocolNumber)
 }
 
 /// connect(2) as the program would have it without this library: libc's, or that of the next preload library. Looked up
@@ -58,6 +71,10 @@ func nextLocalName(
         return usl_getsockname_call(socket, address, length)
     }
     return next(socket, address, length)
+}
+
+private func findSocket() -> SocketFunction? {
+    unsafeBitCast(dlsym(usl_rtld_next(), "socket"), to: SocketFunction?.self)
 }
 
 private func findConnect() -> ConnectFunction? {

@@ -41,11 +41,16 @@ public struct LedgerIdentity: Equatable, Sendable {
         public var isMapped: Bool
         /// The program's name; 16 bytes of it are kept.
         public var program: String
+        /// How its socket is told from others that come from `source`: a number of the interception's.
+        public var proof: UInt8
         /// By which the next agent knows the rule again that says how its links are made; 0 if there is none.
         public var rule: UInt32
 
-        public init(source: SocketAddress?, cookie: UInt64, isMapped: Bool, program: String, rule: UInt32 = 0) {
+        public init(
+            source: SocketAddress?, cookie: UInt64, isMapped: Bool, program: String, proof: UInt8 = 0, rule: UInt32 = 0
+        ) {
             self.rule = rule
+            self.proof = proof
             self.source = source
             self.cookie = cookie
             self.isMapped = isMapped

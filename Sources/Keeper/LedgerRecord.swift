@@ -26,7 +26,8 @@ import Synchronization
 ///     byte  200  cookie          of the application's socket
 ///     byte  208  source          24 bytes: where the leg comes from; zero if nobody needs to wait for it
 ///     byte  232  program         16 bytes: its name, zero behind it
-///     byte  248  spelling        1: the application asked for an IPv4-mapped IPv6 address; bytes 252–255: the rule
+///     byte  248  spelling        1: the application asked for an IPv4-mapped IPv6 address; byte 249: how the
+///                                leg is proven; bytes 252–255: the rule
 ///
 /// At a gateway:
 ///

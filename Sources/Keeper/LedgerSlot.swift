@@ -31,7 +31,8 @@ public struct LedgerSlot: ~Copyable, Sendable {
             let name = Array(application.program.utf8.prefix(LedgerRecord.program.count))
             let padding = [UInt8](repeating: 0, count: LedgerRecord.program.count - name.count)
             record.store(name + padding, in: LedgerRecord.program)
-            record.spelling.store((application.isMapped ? 1 : 0) | UInt64(application.rule) << 32)
+            record.spelling.store(
+                (application.isMapped ? 1 : 0) | UInt64(application.proof) << 8 | UInt64(application.rule) << 32)
         case .keyShares(let opener, let own):
             record.store(opener, in: LedgerRecord.openerShare)
             record.store(own, in: LedgerRecord.ownShare)

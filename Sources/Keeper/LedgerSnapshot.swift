@@ -29,6 +29,7 @@ public struct LedgerSnapshot: Equatable, Sendable {
                 .init(
                     source: SocketAddress(ledgerBytes: record.load(LedgerRecord.source)), cookie: record.cookie.load(),
                     isMapped: record.spelling.load() & 1 != 0, program: String(decoding: name, as: UTF8.self),
+                    proof: UInt8(truncatingIfNeeded: record.spelling.load() >> 8),
                     rule: UInt32(truncatingIfNeeded: record.spelling.load() >> 32)))
             instance = record.instance.load()
         case .gateway:

@@ -26,6 +26,12 @@ public struct SocketDiagnosis: ~Copyable {
         return UInt64(high) << 32 | UInt64(low)
     }
 
+    /// The number of the inode of the TCP socket with these addresses, as fstat(2) tells it; 0 if its program has closed it, in
+    /// kernels before 6.17, and nil if there is no such socket. The other parameters as of ``cookie(local:remote:)``.
+    public borrowing func inode(local: SocketAddress, remote: SocketAddress) throws(Errno) -> UInt32? {
+        try socket(IPPROTO_TCP, local, remote)?.idiag_inode
+    }
+
     /// The user who has the UDP socket that a datagram from `remote` to `local` reaches, connected or not; nil if there is none.
     public borrowing func datagramOwner(local: SocketAddress, remote: SocketAddress) throws(Errno) -> uid_t? {
         // The kernel takes what it is told for the datagram's addresses (udp_dump_one: "swapped for historical reasons").

@@ -19,6 +19,27 @@ public enum SocketOption {
         try check(setsockopt(socket, level, name, &value, socklen_t(MemoryLayout<Value>.size)))
     }
 
+    /// Whether this is a socket of Multipath TCP, whatever its connection has come to.
+    static func isMultipath(_ socket: Int32) throws(Errno) -> Bool {
+        try read(SOL_SOCKET, SO_PROTOCOL, of: socket, initial: Int32(0)) == Int32(IPPROTO_MPTCP)
+    }
+
+    /// Leaves the choice of a port to connect(2), or to bind(2). Multipath TCP learned of it late (Linux 6.9); without it, bind(2) chooses.
+    static func setBindsLater(_ later: Bool, of socket: Int32) throws(Errno) {
+        do throws(Errno) {
+            try set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: socket, to: Int32(later ? 1 : 0))
+        } catch .notSupportedOnSocket {}
+    }
+
+    /// Whether bind(2) leaves the choice of a port to connect(2).
+    static func bindsLater(_ socket: Int32) throws(Errno) -> Bool {
+        do throws(Errno) {
+            return try read(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: socket, initial: Int32(0)) != 0
+        } catch .notSupportedOnSocket {
+            return false
+        }
+    }
+
     /// Selects reno where the kernel has it: with bbr, the usual default, loopback carries a third of what reno does.
     public static func setReno(of socket: Int32) {
         let name = "reno"

@@ -21,7 +21,9 @@ struct PathOptions: ParsableArguments {
         transform: LinkSource.argument)
     var sources: [LinkSource] = []
 
-    @Option(help: ArgumentHelp("What carries links; tcp by default.", valueName: "tcp|mptcp"))
+    @Option(
+        help: ArgumentHelp(
+            "TCP or Multipath TCP, for links and the program's own sockets; tcp by default.", valueName: "tcp|mptcp"))
     var transport: LinkTransport?
 
     func validate() throws {
@@ -40,7 +42,7 @@ struct PathOptions: ParsableArguments {
         if transport == .mptcp, !LinkTransport.mptcp.isAvailable {
             options.transport = .tcp
             if options.verbosity == .verbose {
-                Diagnostics.report("this kernel has no multipath TCP, or net.mptcp.enabled is 0; links are TCP")
+                Diagnostics.report("this kernel has no multipath TCP, or net.mptcp.enabled is 0; all is TCP")
             }
         }
         guard !sources.isEmpty else { return }

@@ -102,7 +102,8 @@ extension LaunchEnvironment {
         let preloaded = variable("LD_PRELOAD").map { ["LD_PRELOAD=\($0)"] } ?? []
         var variables: [String: String] = [:]
         let ports = options.treatment == .direct ? [] : options.configuration.datagramPorts
-        for entry in applied(to: preloaded, agent: path, datagramPorts: ports) {
+        let isMultipath = options.transport == .mptcp
+        for entry in applied(to: preloaded, agent: path, datagramPorts: ports, isMultipath: isMultipath) {
             guard let equals = entry.firstIndex(of: "=") else { continue }
             variables[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])
         }

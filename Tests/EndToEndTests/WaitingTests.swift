@@ -45,12 +45,13 @@ extension EndToEnd {
             say('verified')
             """
 
-        @Test func theyWaitOn() throws {
+        @Test(arguments: ["tcp", "mptcp"]) func theyWaitOn(transport: String) throws {
             try UnderTest.withoutGateway { test in
                 _ = try test.servePeers()
                 _ = try test.startGateway()
                 try test.server.block(incoming: UnderTest.gatewayPort)
-                let client = try test.client.start(test.prefix(["-q"]) + Peers.client(Self.waiting))
+                let client = try test.client.start(
+                    test.prefix(["-q", "--transport", transport]) + Peers.client(Self.waiting))
                 try client.waitForOutput("waiting")
                 for _ in 0..<3 { try test.killAgent() }
                 #expect(client.ended == nil, "\(client.standardError)")

@@ -34,7 +34,7 @@ import Testing
     }
 
     private func release(_ held: inout HeldAddress, to application: SocketAddress) throws {
-        if try held.release(to: application) != nil { try held.meetApplication() }
+        if try held.release(to: application, isMultipath: false) != nil { try held.meetApplication() }
     }
 
     private func leg(from held: inout HeldAddress) throws -> Leg {
@@ -147,7 +147,7 @@ import Testing
         var first = try held(for: .v4)
         let application = try Application(.v4, first)
         #expect(connect(application.socket, to: application.target) == EINPROGRESS)
-        let opener = try first.release(to: application.local)
+        let opener = try first.release(to: application.local, isMultipath: false)
         let copy = Descriptor(owning: try check(usl_fcntl(try #require(opener), F_DUPFD_CLOEXEC, 0)))
         if called { try first.meetApplication() }
         var held = try successor(of: first)

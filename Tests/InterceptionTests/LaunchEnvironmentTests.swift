@@ -18,18 +18,25 @@ import Testing
     @Test func theLibraryComesFirstAndOnce() throws {
         let environment = try LaunchEnvironment(library: library)
         let applied = environment.applied(
-            to: ["A=1", "LD_PRELOAD=/lib/a.so \(library):/lib/b.so", "USL_AGENT=/old", "USL_UDP_PORTS=7"],
-            agent: "/run/agent.sock", datagramPorts: [53...53])
+            to: [
+                "A=1", "LD_PRELOAD=/lib/a.so \(library):/lib/b.so", "USL_AGENT=/old", "USL_UDP_PORTS=7",
+                "USL_TRANSPORT=x",
+            ],
+            agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true)
         #expect(
             applied == [
                 "A=1", "LD_PRELOAD=\(library):/lib/a.so:/lib/b.so", "USL_AGENT=/run/agent.sock", "USL_UDP_PORTS=53",
+                "USL_TRANSPORT=mptcp",
             ])
-        #expect(environment.applied(to: applied, agent: "/run/agent.sock", datagramPorts: [53...53]) == applied)
+        #expect(
+            environment.applied(to: applied, agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true)
+                == applied)
     }
 
     @Test func anEmptyEnvironmentIsEnough() throws {
-        let applied = try LaunchEnvironment(library: library).applied(to: [], agent: "/a", datagramPorts: [])
-        #expect(applied == ["LD_PRELOAD=\(library)", "USL_AGENT=/a", "USL_UDP_PORTS="])
+        let applied = try LaunchEnvironment(library: library).applied(
+            to: [], agent: "/a", datagramPorts: [], isMultipath: false)
+        #expect(applied == ["LD_PRELOAD=\(library)", "USL_AGENT=/a", "USL_UDP_PORTS=", "USL_TRANSPORT="])
     }
 
     @Test(
@@ -38,8 +45,9 @@ import Testing
             ([10...20, 15...18, 21...30, 40...50, 45...60], "10-30,40-60"), ([65_535...65_535], "65535"),
         ] as [([ClosedRange<UInt16>], String)])
     func eachPortIsListedOnce(ranges: [ClosedRange<UInt16>], text: String) throws {
-        let applied = try LaunchEnvironment(library: library).applied(to: [], agent: "/a", datagramPorts: ranges)
-        #expect(applied.last == "USL_UDP_PORTS=" + text)
+        let applied = try LaunchEnvironment(library: library).applied(
+            to: [], agent: "/a", datagramPorts: ranges, isMultipath: false)
+        #expect(applied.contains("USL_UDP_PORTS=" + text))
     }
 
     @Test func aMissingLibraryIsNamed() {

@@ -46,7 +46,8 @@ import Testing
         }
         #expect(code == ECONNREFUSED)
         let copy = try unwrap(socket)
-        _ = try ApplicationSocket(copy: copy, destination: server.address).disconnected(hasOwnPort: false)
+        _ = try ApplicationSocket(copy: copy, destination: server.address).disconnected(
+            hasOwnHost: false, hasOwnPort: false)
         try call.answer(isElsewhere ? .connectTo(AddressBytes(server.address)) : .direct)
         #expect(try program.finish() == [isElsewhere ? "connected" : "ECONNREFUSED"])
     }
@@ -77,7 +78,8 @@ import Testing
                 Issue.record("no word of the silence")
                 return
             }
-            _ = try ApplicationSocket(copy: unwrap(socket), destination: held.address).disconnected(hasOwnPort: false)
+            _ = try ApplicationSocket(copy: unwrap(socket), destination: held.address).disconnected(
+                hasOwnHost: false, hasOwnPort: false)
         }
         #expect(try program.finish() == ["True True"])
     }

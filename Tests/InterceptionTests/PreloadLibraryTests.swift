@@ -15,7 +15,7 @@ import Testing
                 "__recvfrom_chk", "connect", "getaddrinfo", "gethostbyname", "gethostbyname2", "gethostbyname2_r",
                 "gethostbyname_r", "getpeername", "getsockname", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg",
                 "sendmsg",
-                "sendto",
+                "sendto", "socket",
             ])
     }
 

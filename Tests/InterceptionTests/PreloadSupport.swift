@@ -94,7 +94,8 @@ final class FakeAgent {
         let expected: ExpectedLeg
 
         mutating func release() throws -> Leg {
-            if try address.release(to: expected.source) != nil { try address.meetApplication() }
+            let opener = try address.release(to: expected.source, isMultipath: expected.isMultipath)
+            if opener != nil { try address.meetApplication() }
             while true {
                 try wait(address.releaseDescriptor, for: POLLIN)
                 if let leg = try address.takeLeg() { return leg }
@@ -172,7 +173,8 @@ final class Program {
     /// - Parameters:
     ///   - agent: the value of `USL_AGENT`.
     ///   - datagramPorts: the value of `USL_UDP_PORTS`.
-    init(_ arguments: [String], agent: String?, datagramPorts: String? = nil) throws {
+    ///   - transport: the value of `USL_TRANSPORT`.
+    init(_ arguments: [String], agent: String?, datagramPorts: String? = nil, transport: String? = nil) throws {
         var ends: [Int32] = [0, 0]
         try check(pipe2(&ends, O_CLOEXEC))
         output = Descriptor(owning: ends[0])
@@ -181,13 +183,15 @@ final class Program {
         environment.append("LD_PRELOAD=" + (try preloadLibrary()))
         if let agent { environment.append("USL_AGENT=" + agent) }
         if let datagramPorts { environment.append("USL_UDP_PORTS=" + datagramPorts) }
+        if let transport { environment.append("USL_TRANSPORT=" + transport) }
         child = try ChildProcess.spawn(
             arguments, environment: environment, standardOutput: write.number, standardError: write.number)
     }
 
     /// A Python program, after some imports and with the destination as `target`.
     static func python(
-        _ script: String, to destination: SocketAddress, agent: String?, datagramPorts: String? = nil
+        _ script: String, to destination: SocketAddress, agent: String?, datagramPorts: String? = nil,
+        transport: String? = nil
     ) throws -> Program {
         let prelude = """
             import ctypes, errno, os, select, signal, socket, sys
@@ -198,7 +202,8 @@ final class Program {
             """
         // Past the interpreter's finalisation, which asks for the peer's name of every socket that is still open.
         return try Program(
-            ["python3", "-c", prelude + script + "\nos._exit(0)"], agent: agent, datagramPorts: datagramPorts)
+            ["python3", "-c", prelude + script + "\nos._exit(0)"], agent: agent,
+            datagramPorts: datagramPorts, transport: transport)
     }
 
     deinit { _ = kill(child.pid, SIGKILL) }

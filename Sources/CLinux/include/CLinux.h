@@ -42,10 +42,12 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/audit.h>
@@ -94,6 +96,9 @@ struct usl_tcp_info {
 static inline pid_t usl_fork(void) { return fork(); }
 
 // Straight to the kernel: USL's own sockets must not pass through its own preload library.
+static inline int usl_socket_call(int domain, int type, int protocol) {
+    return (int)syscall(SYS_socket, domain, type, protocol);
+}
 static inline int usl_connect(int fd, const struct sockaddr *address, socklen_t length) {
     return (int)syscall(SYS_connect, fd, address, length);
 }
