@@ -34,7 +34,7 @@ extension EndToEnd {
 
     /// initdb refuses to run as root, and the lab of an ordinary user has no other user.
     @Suite(.enabled(if: geteuid() == 0, "PostgreSQL's server needs a user of its own")) struct PostgresTests {
-        private func startServer(_ test: UnderTest) throws -> LabProcess {
+        static func startServer(_ test: UnderTest) throws -> LabProcess {
             let folder = try test.server.succeed(["/bin/bash", "-c", "ls -d /usr/lib/postgresql/*/bin | tail -n 1"])
                 .dropLast()
             let asPostgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -54,7 +54,7 @@ extension EndToEnd {
         @Test(arguments: Mode.allCases)
         func psqlAndPgbench(mode: Mode) throws {
             try UnderTest.with(mode, rate: .megabits(500)) { test in
-                let server = try startServer(test)
+                let server = try Self.startServer(test)
                 let user = ["-h", "server", "-U", "postgres"]
                 #expect(try test.run(["psql"] + user + ["-qAtc", "select 6 * 7"]) == "42\n")
                 // 30 MB of rows, checked by their digest.

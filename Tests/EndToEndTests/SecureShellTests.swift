@@ -14,30 +14,31 @@ extension EndToEnd {
         static var remoteShell: String { "ssh -p \(port) " + options.joined(separator: " ") }
 
         /// Starts an sshd that lets the client's key in.
-        private func startServer(_ test: UnderTest) throws -> LabProcess {
+        static func startServer(_ test: UnderTest) throws -> LabProcess {
             try test.client.succeed(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/run/key"])
             let key = try test.client.succeed(["cat", "/run/key.pub"])
             try test.server.succeed(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/run/hostkey"])
             try test.server.succeed(["tee", "/run/authorized"], input: .bytes(Array(key.utf8)))
             return try test.serve(
                 [
-                    "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "\(Self.port)", "-h", "/run/hostkey",
+                    "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "\(port)", "-h", "/run/hostkey",
                     "-o", "AuthorizedKeysFile=/run/authorized", "-o", "StrictModes=no", "-o", "UseDNS=no",
                     "-o", "PermitRootLogin=yes", "-o", "PidFile=none", "-o", "UsePAM=yes",
                     "-o", "Subsystem=sftp internal-sftp",
-                ], port: Self.port)
+                ], port: port)
         }
 
-        private func ssh(_ command: [String]) -> [String] {
-            ["ssh", "-p", "\(Self.port)"] + Self.options + ["root@server"] + command
+        static func ssh(_ command: [String], to host: String = "server") -> [String] {
+            ["ssh", "-p", "\(port)"] + options + ["root@\(host)"] + command
         }
 
         @Test(arguments: Mode.allCases)
         func sessionsWorkAndTellTheExitStatus(mode: Mode) throws {
             try UnderTest.with(mode) { test in
-                let server = try startServer(test)
-                #expect(try test.run(ssh(["echo", "hello"])) == "hello\n")
-                let outcome = try test.client.run(test.prefix + ssh(["cat; exit 7"]), input: .bytes(Array("in".utf8)))
+                let server = try Self.startServer(test)
+                #expect(try test.run(Self.ssh(["echo", "hello"])) == "hello\n")
+                let outcome = try test.client.run(
+                    test.prefix + Self.ssh(["cat; exit 7"]), input: .bytes(Array("in".utf8)))
                 #expect(outcome.status == .exited(7))
                 #expect(outcome.output == "in")
                 // A second of small messages each way, as of somebody who types.
@@ -51,7 +52,7 @@ extension EndToEnd {
         /// The front has the server's usual port; whoever asks there gets a session, and everybody else the server.
         @Test func behindAFront() throws {
             try UnderTest.withoutGateway { test in
-                let server = try startServer(test)
+                let server = try Self.startServer(test)
                 let usl = try UnderTest.usl()
                 let gateway = try test.server.start([
                     usl, "gateway", "--listen", "0.0.0.0:7200", "[::]:7200", "--state", "/run/state",
@@ -72,7 +73,7 @@ extension EndToEnd {
         @Test(arguments: Mode.allCases)
         func scpCopiesBothWays(mode: Mode) throws {
             try UnderTest.with(mode, rate: .megabits(500)) { test in
-                let server = try startServer(test)
+                let server = try Self.startServer(test)
                 try test.client.makeRandomFile("/run/up", megabytes: 64)
                 let scp = ["scp", "-q", "-P", "\(Self.port)"] + Self.options
                 try test.run(scp + ["/run/up", "root@server:/run/stored"])
@@ -87,7 +88,7 @@ extension EndToEnd {
         @Test(arguments: Mode.allCases)
         func rsyncCopiesATree(mode: Mode) throws {
             try UnderTest.with(mode, rate: .megabits(500)) { test in
-                let server = try startServer(test)
+                let server = try Self.startServer(test)
                 let tree = """
                     mkdir -p /run/tree/{a,b}/{c,d}
                     for i in $(seq 200); do head -c $((i * 100)) /dev/urandom >/run/tree/a/c/$i; done
@@ -105,7 +106,7 @@ extension EndToEnd {
         @Test(arguments: Mode.allCases)
         func gitClones(mode: Mode) throws {
             try UnderTest.with(mode, rate: .megabits(500)) { test in
-                let server = try startServer(test)
+                let server = try Self.startServer(test)
                 let repository = """
                     git init -q /run/repository && cd /run/repository
                     for i in $(seq 20); do

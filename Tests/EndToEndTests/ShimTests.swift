@@ -12,14 +12,14 @@ extension EndToEnd {
             case unreachable
         }
 
-        private func shim(_ options: [String] = []) throws -> [String] {
+        func shim(_ options: [String] = []) throws -> [String] {
             [try UnderTest.usl(), "--treatment", "shim"] + options + ["--"]
         }
 
         /// A server of several addresses under one name: `10.77.2.2`, which serves, and further ones that end as given and have
         /// a fault. The client's resolver gives the good one last.
-        private func withManyAddresses(
-            bad: [Int], _ fault: Fault, _ body: (UnderTest) throws -> Void
+        func withManyAddresses(
+            bad: [Int], _ fault: Fault, ports: String = "7002", _ body: (UnderTest) throws -> Void
         ) throws {
             try UnderTest.withoutGateway { test in
                 let peers = try test.server.start(
@@ -29,7 +29,7 @@ extension EndToEnd {
                 try peers.waitForOutput("serving")
                 for end in bad {
                     try test.server.succeed(["ip", "address", "add", "10.77.2.\(end)/24", "dev", "eth0"])
-                    try test.lab.router.make(fault, at: "10.77.2.\(end)")
+                    try test.lab.router.make(fault, at: "10.77.2.\(end)", ports: ports)
                 }
                 let lines = (bad + [2]).map { "10.77.2.\($0) many" }.joined(separator: "\\n")
                 try test.client.succeed(["/bin/sh", "-c", "printf '\(lines)\\n' >> /run/hosts"])
@@ -304,8 +304,8 @@ extension EndToEnd {
 }
 
 extension Host {
-    fileprivate func make(_ fault: EndToEnd.ShimTests.Fault, at address: String) throws {
-        let match = "ip daddr \(address) tcp dport 7002"
+    fileprivate func make(_ fault: EndToEnd.ShimTests.Fault, at address: String, ports: String) throws {
+        let match = "ip daddr \(address) tcp dport { \(ports) }"
         switch fault {
         case .silent: try drop(match)
         case .refuses: try drop(match, verdict: "reject with tcp reset")
