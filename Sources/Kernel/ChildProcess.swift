@@ -117,7 +117,7 @@ public struct ChildProcess: ~Copyable, Sendable {
 
 extension ChildProcess {
     /// The directories of `PATH`, each with a slash at its end.
-    private static func searchPath() -> [[UInt8]] {
+    public static func searchPath() -> [[UInt8]] {
         let path = getenv("PATH").map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
         return (path ?? Array("/bin:/usr/bin".utf8))
             .split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
