@@ -141,7 +141,7 @@ let package = Package(
         .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab", "LabCommand"]),
         .testTarget(name: "CommandLineTests", dependencies: ["usl", "Kernel"]),
         // Real programs under real attacks; runs what `make build` made.
-        .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab", "LabCommand"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab", "LabCommand", "TestSupport"]),
     ]
 )
 

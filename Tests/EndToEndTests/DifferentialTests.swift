@@ -1,5 +1,7 @@
+import CLinux
 import Kernel
 import NetworkLab
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -63,6 +65,28 @@ extension EndToEnd {
                 server.terminate()
             }
             return outcomes
+        }
+
+        /// Programs that connect in every way see the same in every mode, field by field, but for what ``KnownDifference`` gives a
+        /// reason for; and docs/interception.md says so.
+        @Test func everyWayToConnect() throws { try compare(ProbeProgram.usual) }
+
+        /// The same in the languages whose programs take longer to make and to start.
+        @Test(.enabled(if: getenv("USL_TEST_ALL") != nil)) func everyWayToConnectInOtherLanguages() throws {
+            try compare(ProbeProgram.allCases.filter { !ProbeProgram.usual.contains($0) })
+        }
+
+        private func compare(_ programs: [ProbeProgram]) throws {
+            let directory = try TemporaryDirectory()
+            var table = InterceptionTable(modes: InterceptionMode.all, known: KnownDifference.all)
+            try DifferentialSite.with(modes: InterceptionMode.all) { site in
+                for program in programs {
+                    let comparison = try DifferentialComparison(site, program, program.build(in: directory.path))
+                    comparison.expectKnownDifferences()
+                    table.add(program, cases: comparison.bare.cases)
+                }
+            }
+            if programs == ProbeProgram.usual { try table.compareWithDocument() }
         }
     }
 }

@@ -1,0 +1,16 @@
+/// A way in which `usl` takes the connections of programs, and what becomes of them there. The differential suite runs every
+/// probe in each.
+struct InterceptionMode: Sendable {
+    /// The name in the table of docs/interception.md, and of the mode's host in the lab.
+    let name: String
+    /// What `usl` is told, besides the gateway.
+    let options: [String]
+    /// Whether connections are sessions through a gateway.
+    var hasGateway = false
+
+    static let all = [
+        InterceptionMode(name: "preload-session", options: [], hasGateway: true),
+        InterceptionMode(name: "preload-shim", options: ["--treatment", "shim"]),
+        InterceptionMode(name: "preload-direct", options: ["--treatment", "direct"]),
+    ]
+}

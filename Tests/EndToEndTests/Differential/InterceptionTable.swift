@@ -1,0 +1,67 @@
+import CLinux
+import Kernel
+import Testing
+
+/// What the differential suite has found, as docs/interception.md shows it: for each program a table of its cases, with the modes
+/// beside each other.
+struct InterceptionTable {
+    static let begin = "<!-- What follows is made by `make interception`. -->"
+    private static let document = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
+        + "/docs/interception.md"
+
+    let modes: [InterceptionMode]
+    let known: [KnownDifference]
+    private var sections: [(program: ProbeProgram, rows: [(name: String, cells: [String])])] = []
+
+    init(modes: [InterceptionMode], known: [KnownDifference]) {
+        self.modes = modes
+        self.known = known
+    }
+
+    mutating func add(_ program: ProbeProgram, cases: [String]) {
+        let rows = cases.map { name in
+            let cells = modes.map { mode in
+                let marks = known.filter { $0.applies(to: name, in: mode, of: program) }.map(\.mark)
+                return marks.isEmpty ? "same" : marks.joined(separator: ", ")
+            }
+            return (name: name, cells: cells)
+        }
+        sections.append((program, rows))
+    }
+
+    var text: String {
+        var text = Self.begin + "\n"
+        for (program, rows) in sections {
+            text += "\n### \(program.rawValue)\n\n"
+            guard rows.contains(where: { $0.cells.contains { $0 != "same" } }) else {
+                text += "All \(rows.count) cases are the same in every mode.\n"
+                continue
+            }
+            text += "| case | " + modes.map { "`\($0.name)`" }.joined(separator: " | ") + " |\n"
+            text += "|---|" + String(repeating: "---|", count: modes.count) + "\n"
+            for row in rows { text += "| \(row.name) | " + row.cells.joined(separator: " | ") + " |\n" }
+        }
+        text += "\n### The differences\n\n| | what differs | why |\n|---|---|---|\n"
+        for difference in known {
+            text += "| \(difference.mark) | \(difference.title) | \(difference.reason) |\n"
+        }
+        return text
+    }
+
+    /// Compares with the document, or writes it if the environment says so.
+    func compareWithDocument() throws {
+        let document = String(decoding: try FileContent.read(Self.document, limit: 1 << 20), as: UTF8.self)
+        let start = try #require(document.firstRange(of: Self.begin), "\(Self.document) has no '\(Self.begin)'")
+        let made = document[..<start.lowerBound] + text
+        guard getenv("USL_WRITE_INTERCEPTION") != nil else {
+            #expect(document == made, "docs/interception.md is not what was found: run `make interception`")
+            return
+        }
+        let file = Descriptor(owning: try check(usl_open(Self.document, O_WRONLY | O_TRUNC | O_CLOEXEC, 0)))
+        var bytes = Array(made.utf8)[...]
+        while !bytes.isEmpty {
+            let count = try check(Int32(bytes.withUnsafeBytes { write(file.number, $0.baseAddress, $0.count) }))
+            bytes = bytes.dropFirst(Int(count))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import CLinux
+import Kernel
+import NetworkLab
+import TestSupport
+import Testing
+
+/// A program of the folder `Probes`, in one language, or linked in one way.
+enum ProbeProgram: String, CaseIterable, Sendable {
+    case c = "C"
+    case staticC = "C, statically linked"
+    case python = "Python"
+
+    /// What `make test` runs.
+    static let usual: [ProbeProgram] = [.c, .staticC, .python]
+
+    /// Where the probes' sources are.
+    static let folder = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined() + "/Probes"
+
+    private static let compile = [
+        "cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread",
+    ]
+
+    /// Makes the program in a directory, where it has to be made.
+    ///
+    /// - Returns: the command that runs all its cases; behind it go the targets.
+    func build(in directory: String) throws -> [String] {
+        switch self {
+        case .c: [try Self.compileC(["connect", "probe", "connecting", "waiting", "calling", "local"], directory), "all"]
+        case .staticC:
+            [
+                try Self.compileC(
+                    ["connect", "probe", "connecting", "waiting", "calling", "local"], directory, ["-static"]), "all",
+            ]
+        case .python: ["/usr/bin/python3", Self.folder + "/connect.py"]
+        }
+    }
+
+    /// Compiles sources of the folder into a program that has the name of the first.
+    static func compileC(_ sources: [String], _ directory: String, _ options: [String] = []) throws -> String {
+        let program = directory + "/" + sources[0] + options.joined()
+        let command = compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program]
+        let errors = try Descriptor(owning: check(usl_open(program + ".log", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)))
+        var attributes = ChildProcess.Attributes()
+        attributes.descriptors = [(errors.number, 1), (errors.number, 2)]
+        let status = try ChildProcess.spawn(command.map { Array($0.utf8) }, attributes).wait()
+        let output = try text(of: program + ".log")
+        try #require(status == .success, "\(command): \(output)")
+        return program
+    }
+}
