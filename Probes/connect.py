@@ -91,6 +91,8 @@ def selected(name):
         begin = time.monotonic()
         code = s.connect_ex(targets[name])
         step("connect_ex", begin, error=errno.errorcode.get(code, code))
+        if code not in (0, errno.EINPROGRESS):
+            return
         selector.register(s, selectors.EVENT_WRITE)
         begin = time.monotonic()
         found = selector.select(0.2 if name.startswith("silent") else 10)

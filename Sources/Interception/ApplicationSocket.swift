@@ -98,14 +98,18 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// The address from which the leg will come, never IPv4-mapped.
     private borrowing func bindSource() throws(Errno) -> SocketAddress {
         let loopback = SocketAddress.loopback(like: destination.unmapped.host, port: bound.port)
-        if bound.port != 0 {
+        // An address of the network would take the leg with it when this machine loses it: the kernel sends nothing from or
+        // to an address that is not its own, on loopback neither.
+        let source: SocketAddress
+        do throws(Errno) {
+            source = try bindPort(at: bound.isWildcard ? loopback : bound)
+        } catch .invalidArgument where bound.port != 0 {
+            // The port is bound (bind(2)). Where it is not, its number alone is left of an attempt that has failed: the kernel
+            // lets go of a port that it has chosen itself, and chooses another for the next attempt (in it, tcp_set_state).
             // On loopback, the kernel fills a wildcard in with the loopback address.
             return bound.isWildcard ? loopback : bound.unmapped
         }
-        // An address of the network would take the leg with it when this machine loses it: the kernel sends nothing from or
-        // to an address that is not its own, on loopback neither.
-        guard bound.isWildcard else { return try bindPort(at: bound) }
-        let source = try bindPort(at: loopback)
+        guard bound.isWildcard else { return source }
         // A port that was chosen, though the socket leaves that to connect(2): nobody else does that, and so the next agent
         // will know that it was not the application who wanted loopback.
         try SocketOption.setBindsLater(true, of: descriptor.number)

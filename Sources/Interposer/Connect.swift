@@ -24,7 +24,7 @@ public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr
         if blocking { _ = usl_fcntl(socket, F_SETFL, flags) }
         _ = signals.end()
         usl_set_errno(errnoBefore)
-        return end(verdict, socket, waits: blocking)
+        return end(verdict, socket, address, length, waits: blocking)
     case .response(let response):
         let interrupted = signals.end()
         usl_set_errno(errnoBefore)
@@ -59,9 +59,13 @@ private func follow(
 ///
 /// - Parameter waits: whether the application's socket blocks. One that does not is told that it is connecting even when it is
 ///   connected by now, as with every peer that is not on this machine.
-private func end(_ verdict: Attempt.Verdict, _ socket: Int32, waits: Bool) -> Int32 {
+private func end(
+    _ verdict: Attempt.Verdict, _ socket: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t, waits: Bool
+) -> Int32 {
     switch verdict {
-    case .connected where waits: return 0
+    // To a socket that did not block, connect(2) has yet to say so: unasked, it would say it to the application's next call, which
+    // is to be EISCONN.
+    case .connected where waits: return nextConnect(socket, address, length)
     case .connected, .underWay: usl_set_errno(EINPROGRESS)
     case .interrupted: usl_set_errno(EINTR)
     case .failed(let code):
@@ -99,9 +103,11 @@ private func begin(
     return result
 }
 
-/// Copies the address if it is IPv4 or IPv6 and long enough for the kernel.
+/// Copies the address if it is IPv4 or IPv6, and neither too short nor too long for the kernel.
 func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -> AddressBytes? {
-    guard let address, length >= socklen_t(MemoryLayout<sa_family_t>.size) else { return nil }
+    guard let address, length >= socklen_t(MemoryLayout<sa_family_t>.size),
+        length <= socklen_t(MemoryLayout<sockaddr_storage>.size)
+    else { return nil }
     let count: Int
     switch Int32(address.pointee.sa_family) {
     case AF_INET: count = MemoryLayout<sockaddr_in>.size

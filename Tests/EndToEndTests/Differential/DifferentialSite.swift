@@ -5,7 +5,7 @@ import Testing
 
 /// A lab with a host for bare programs and one for each mode, a server that does everything that servers do, and a gateway.
 ///
-/// All clients are 3 ms away from the router: without, an ICMP message comes back while the kernel is still in the call that
+/// All clients are 1 ms away from the router: without, an ICMP message comes back while the kernel is still in the call that
 /// brought it about, and does not end the attempt then (`tcp_v4_err` of a socket that is owned by its user).
 struct DifferentialSite {
     private static let firstPort: UInt16 = 7001
@@ -19,7 +19,7 @@ struct DifferentialSite {
         return try Lab.with(plan) { lab in
             let site = DifferentialSite(lab: lab, usl: usl)
             for host in plan.faulty {
-                try lab.path(host).set(.delay(.milliseconds(3)))
+                try lab.path(host).set(.delay(.milliseconds(1)))
                 // Silence ends after 1 s and 2 s more.
                 try lab[host].succeed(["sysctl", "-qw", "net.ipv4.tcp_syn_retries=1"])
                 try lab[host].succeed(["ip", "route", "add", "prohibit", "198.51.100.1"])
@@ -52,6 +52,7 @@ struct DifferentialSite {
                             tcp dport 7010 drop
                             tcp dport 7011 reject with icmpx type host-unreachable
                             tcp dport 7012 reject with icmpx type admin-prohibited
+                            tcp dport 7013 reject with icmpx type no-route
                         }
                     }
                     """.utf8)))
@@ -76,8 +77,8 @@ struct DifferentialSite {
             "refused4=\(server):7009", "refused6=[\(server6)]:7009", "refused-mapped=[::ffff:\(server)]:7009",
             "silent4=\(server):7010", "silent6=[\(server6)]:7010",
             "unreachable4=\(server):7011", "unreachable6=[\(server6)]:7011", "filtered4=\(server):7012",
-            // The router has no way there; this host is told not to go there, or that there is no way.
-            "no-route4=203.0.113.1:80", "no-route6=[2001:db8::1]:80",
+            // The router says that it has no way there; this host is told not to go there, or that there is no way.
+            "no-route4=\(server):7013", "no-route6=[\(server6)]:7013",
             "prohibited4=198.51.100.1:80", "no-way4=198.51.100.2:80",
             "zero4=\(server):0", "multicast4=224.0.0.9:80", "broadcast4=255.255.255.255:80",
             "own4=\(host.address):0", "own6=[\(host.address6)]:0", "own-mapped=[::ffff:\(host.address)]:0",
