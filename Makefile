@@ -19,7 +19,7 @@ sources := Sources Tests Fuzz Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo test test-all bench chaos faults flood sanitize simulate fuzz install format lint clean
+.PHONY: build demo interception test test-all bench chaos faults flood sanitize simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -44,8 +44,16 @@ test: lint build
 
 # More: many simulated schedules, minutes under tcpkill, a flood of strangers, millions of fuzzed inputs, the thread sanitizer.
 test-all: test simulate flood sanitize
+	@scripts/setup test-all
+	USL_TREE=$(tree) USL_TEST_ALL=1 $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd/DifferentialTests
 	$(tree)/bin/usl demo --seconds 300
 	scripts/fuzz 2500000
+
+# What connections of programs are like under USL, beside those of bare programs: the table in docs/interception.md.
+interception: build
+	@scripts/setup test
+	$(SWIFT) build --build-tests
+	USL_TREE=$(tree) USL_WRITE_INTERCEPTION=1 $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd/DifferentialTests
 
 # The unit tests under the thread sanitizer, in a build of its own, but for those that load the library into other programs. The
 # loops of a pool live as long as their process, which counts as a leak there.

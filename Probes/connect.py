@@ -18,7 +18,7 @@ def error_name(error):
 
 def elapsed(begin):
     taken = time.monotonic() - begin
-    return "instant" if taken < 0.05 else "short" if taken < 0.4 else "long" if taken < 2 else "longer"
+    return "instant" if taken < 0.15 else "short" if taken < 0.4 else "long" if taken < 2 else "longer"
 
 
 def step(call, begin=None, **fields):

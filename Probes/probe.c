@@ -62,7 +62,7 @@ const char *elapsed(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     long milliseconds = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-    if (milliseconds < 50) return "instant";
+    if (milliseconds < 150) return "instant";
     if (milliseconds < 400) return "short";
     return milliseconds < 2000 ? "long" : "longer";
 }

@@ -36,7 +36,7 @@ bool is_silent(const struct row *row);
 
 /// Starts the clock of the next step.
 void begin(void);
-/// The time since then: "instant" (less than 50 ms), "short" (less than 400 ms), "long" (less than 2 s) or "longer".
+/// The time since then: "instant" (less than 150 ms), "short" (less than 400 ms), "long" (less than 2 s) or "longer".
 const char *elapsed(void);
 const char *error_name(int error);
 /// An address without its port.

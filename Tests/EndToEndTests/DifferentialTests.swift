@@ -76,6 +76,22 @@ extension EndToEnd {
             try compare(ProbeProgram.allCases.filter { !ProbeProgram.usual.contains($0) })
         }
 
+        /// Connections of many threads on which signals rain: none gets lost, and no descriptor stays open.
+        @Test(arguments: ["restart", "interrupt"]) func aStormOfSignals(handlers: String) throws {
+            let directory = try TemporaryDirectory()
+            let size = getenv("USL_TEST_ALL") == nil ? ["1000", "16"] : ["10000", "64"]
+            let program = try ProbeProgram.compileC(["stress"], directory.path)
+            let modes = InterceptionMode.all.filter { $0.name != "preload-direct" }
+            try DifferentialSite.with(modes: modes) { site in
+                for mode in modes {
+                    let process = try site.start([program] + size + [handlers], in: mode, targets: site.echoServer)
+                    #expect(try process.wait(.seconds(120)) == .success, "\(mode.name): \(process.standardError)")
+                    let output = process.standardOutput
+                    #expect(output == "failed=0 wrong=0 descriptors=0\n", "\(mode.name): \(process.standardError)")
+                }
+            }
+        }
+
         private func compare(_ programs: [ProbeProgram]) throws {
             let directory = try TemporaryDirectory()
             var table = InterceptionTable(modes: InterceptionMode.all, known: KnownDifference.all)

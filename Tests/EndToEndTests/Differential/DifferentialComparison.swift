@@ -31,8 +31,9 @@ struct DifferentialComparison {
 
     /// Whether nothing but times differs from what is known.
     private func isTimely(_ name: String, in mode: InterceptionMode, _ report: ProbeReport) -> Bool {
-        !judge(name, in: mode, report).unknown.contains { $0.key == "elapsed" }
-            && !judge(name, in: mode, report).missing.contains { $0.fields.contains { $0.hasSuffix("elapsed") } }
+        let (unknown, missing) = judge(name, in: mode, report)
+        return !unknown.contains { $0.key == "elapsed" }
+            && !missing.contains { $0.places(of: name, in: mode, program).areAboutTime }
     }
 
     private mutating func repeatCases(_ names: [String], _ site: DifferentialSite, _ command: [String]) throws {
@@ -51,10 +52,12 @@ struct DifferentialComparison {
         _ name: String, in mode: InterceptionMode, _ report: ProbeReport
     ) -> (unknown: [ProbeReport.Difference], missing: [KnownDifference]) {
         let differences = report.differences(name, from: bare)
-        let known = KnownDifference.all.filter { $0.applies(to: name, in: mode, of: program) }
+        let known = KnownDifference.all.map { (known: $0, places: $0.places(of: name, in: mode, program)) }
         return (
-            differences.filter { difference in !known.contains { $0.covers(difference) } },
-            known.filter { known in !differences.contains { known.covers($0) } }
+            differences.filter { difference in !known.contains { $0.places.covers(difference) } },
+            known.filter { known, places in
+                known.isSteady && !places.isEmpty && !differences.contains { places.covers($0) }
+            }.map(\.known)
         )
     }
 

@@ -39,8 +39,8 @@ struct DifferentialSite {
     /// What is dropped and rejected on the way, and as often as it is asked for.
     private func prepareRouter() throws {
         try lab.router.succeed(
-            ["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0", "net.ipv4.icmp_msgs_per_sec=100000"]
-        )
+            ["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"]
+                + ["net.ipv4.icmp_msgs_per_sec=100000"])
         try lab.router.succeed(
             ["nft", "-f", "-"],
             input: .bytes(
@@ -93,10 +93,15 @@ struct DifferentialSite {
     }
 
     /// Starts a program on the host of a mode, or on the bare one.
-    func start(_ command: [String], in mode: InterceptionMode?) throws -> LabProcess {
+    ///
+    /// - Parameter words: what is behind the command, if not all targets.
+    func start(_ command: [String], in mode: InterceptionMode?, targets words: [String]? = nil) throws -> LabProcess {
         let host = lab[mode?.name ?? "bare"]
-        return try host.start(prefix(mode) + command + targets(from: host))
+        return try host.start(prefix(mode) + command + (words ?? targets(from: host)))
     }
+
+    /// Address and port of the server that sends back what it gets.
+    var echoServer: [String] { [lab["server"].address, "\(Self.firstPort)"] }
 
     /// Waits for a program's end, which must be a good one.
     func report(of process: LabProcess, within limit: Duration = .seconds(60)) throws -> ProbeReport {

@@ -6,7 +6,8 @@ import Testing
 /// beside each other.
 struct InterceptionTable {
     static let begin = "<!-- What follows is made by `make interception`. -->"
-    private static let document = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
+    private static let document =
+        #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
         + "/docs/interception.md"
 
     let modes: [InterceptionMode]
@@ -21,7 +22,7 @@ struct InterceptionTable {
     mutating func add(_ program: ProbeProgram, cases: [String]) {
         let rows = cases.map { name in
             let cells = modes.map { mode in
-                let marks = known.filter { $0.applies(to: name, in: mode, of: program) }.map(\.mark)
+                let marks = known.filter { !$0.places(of: name, in: mode, program).isEmpty }.map(\.mark)
                 return marks.isEmpty ? "same" : marks.joined(separator: ", ")
             }
             return (name: name, cells: cells)
@@ -43,7 +44,8 @@ struct InterceptionTable {
         }
         text += "\n### The differences\n\n| | what differs | why |\n|---|---|---|\n"
         for difference in known {
-            text += "| \(difference.mark) | \(difference.title) | \(difference.reason) |\n"
+            let title = (difference.isSteady ? "" : "At times: ") + difference.title
+            text += "| \(difference.mark) | \(title) | \(difference.reason) |\n"
         }
         return text
     }

@@ -25,15 +25,14 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     /// - Returns: the command that runs all its cases; behind it go the targets.
     func build(in directory: String) throws -> [String] {
         switch self {
-        case .c: [try Self.compileC(["connect", "probe", "connecting", "waiting", "calling", "local"], directory), "all"]
-        case .staticC:
-            [
-                try Self.compileC(
-                    ["connect", "probe", "connecting", "waiting", "calling", "local"], directory, ["-static"]), "all",
-            ]
+        case .c: [try Self.compileC(Self.connect, directory), "all"]
+        case .staticC: [try Self.compileC(Self.connect, directory, ["-static"]), "all"]
         case .python: ["/usr/bin/python3", Self.folder + "/connect.py"]
         }
     }
+
+    /// The C program's sources.
+    private static let connect = ["connect", "probe", "connecting", "waiting", "calling", "local"]
 
     /// Compiles sources of the folder into a program that has the name of the first.
     static func compileC(_ sources: [String], _ directory: String, _ options: [String] = []) throws -> String {
