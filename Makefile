@@ -51,9 +51,9 @@ test-all: test simulate flood sanitize
 
 # What connections of programs are like under USL, beside those of bare programs: the table in docs/interception.md.
 interception: build
-	@scripts/setup test
+	@scripts/setup test-all
 	$(SWIFT) build --build-tests
-	USL_TREE=$(tree) USL_WRITE_INTERCEPTION=1 $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd/DifferentialTests
+	USL_TREE=$(tree) USL_TEST_ALL=1 USL_WRITE_INTERCEPTION=1 $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd/DifferentialTests
 
 # The unit tests under the thread sanitizer, in a build of its own, but for those that load the library into other programs. The
 # loops of a pool live as long as their process, which counts as a leak there.

@@ -5,10 +5,17 @@ import Testing
 /// What the differential suite has found, as docs/interception.md shows it: for each program a table of its cases, with the modes
 /// beside each other.
 struct InterceptionTable {
-    static let begin = "<!-- What follows is made by `make interception`. -->"
+    /// A part of the document: what is between its lines is this program's.
+    enum Section: String {
+        case usual = "C and Python"
+        case others = "other languages"
+
+        var begin: String { "<!-- made by `make interception`: \(rawValue) -->\n" }
+        static let end = "<!-- end -->\n"
+    }
+
     private static let document =
-        #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
-        + "/docs/interception.md"
+        #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined() + "/docs/interception.md"
 
     let modes: [InterceptionMode]
     let known: [KnownDifference]
@@ -30,8 +37,8 @@ struct InterceptionTable {
         sections.append((program, rows))
     }
 
-    var text: String {
-        var text = Self.begin + "\n"
+    private func text(_ section: Section) -> String {
+        var text = section.begin
         for (program, rows) in sections {
             text += "\n### \(program.rawValue)\n\n"
             guard rows.contains(where: { $0.cells.contains { $0 != "same" } }) else {
@@ -42,7 +49,15 @@ struct InterceptionTable {
             text += "|---|" + String(repeating: "---|", count: modes.count) + "\n"
             for row in rows { text += "| \(row.name) | " + row.cells.joined(separator: " | ") + " |\n" }
         }
-        text += "\n### The differences\n\n| | what differs | why |\n|---|---|---|\n"
+        switch section {
+        case .usual: text += "\n" + explanations
+        case .others: break
+        }
+        return text + "\n"
+    }
+
+    private var explanations: String {
+        var text = "### The differences\n\n| | what differs | why |\n|---|---|---|\n"
         for difference in known {
             let title = (difference.isSteady ? "" : "At times: ") + difference.title
             text += "| \(difference.mark) | \(title) | \(difference.reason) |\n"
@@ -51,10 +66,11 @@ struct InterceptionTable {
     }
 
     /// Compares with the document, or writes it if the environment says so.
-    func compareWithDocument() throws {
+    func compareWithDocument(_ section: Section) throws {
         let document = String(decoding: try FileContent.read(Self.document, limit: 1 << 20), as: UTF8.self)
-        let start = try #require(document.firstRange(of: Self.begin), "\(Self.document) has no '\(Self.begin)'")
-        let made = document[..<start.lowerBound] + text
+        let start = try #require(document.firstRange(of: section.begin), "\(Self.document) has no '\(section.begin)'")
+        let end = try #require(document[start.upperBound...].firstRange(of: Section.end), "no end of '\(section)'")
+        let made = document[..<start.lowerBound] + text(section) + document[end.lowerBound...]
         guard getenv("USL_WRITE_INTERCEPTION") != nil else {
             #expect(document == made, "docs/interception.md is not what was found: run `make interception`")
             return

@@ -9,9 +9,14 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     case c = "C"
     case staticC = "C, statically linked"
     case python = "Python"
+    case go = "Go"
+    case java = "Java"
+    case node = "Node"
 
     /// What `make test` runs.
     static let usual: [ProbeProgram] = [.c, .staticC, .python]
+    /// What takes longer to make and to start, and needs packages of its own.
+    static let others: [ProbeProgram] = [.go, .java, .node]
 
     /// Where the probes' sources are.
     static let folder = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined() + "/Probes"
@@ -28,6 +33,22 @@ enum ProbeProgram: String, CaseIterable, Sendable {
         case .c: [try Self.compileC(Self.connect, directory), "all"]
         case .staticC: [try Self.compileC(Self.connect, directory, ["-static"]), "all"]
         case .python: ["/usr/bin/python3", Self.folder + "/connect.py"]
+        case .go:
+            [
+                try Self.make(
+                    ["go", "build", "-o", directory + "/connect-go", Self.folder + "/connect.go"],
+                    directory + "/connect-go",
+                    // Without cgo, Go makes its system calls itself.
+                    environment: ["CGO_ENABLED=0", "GO111MODULE=off", "GOCACHE=\(directory)/go"])
+            ]
+        case .java:
+            [
+                "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp",
+                try Self.make(
+                    ["javac", "-d", directory + "/java", Self.folder + "/Connect.java"], directory + "/java"),
+                "Connect",
+            ]
+        case .node: ["node", Self.folder + "/connect.mjs"]
         }
     }
 
@@ -37,13 +58,19 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     /// Compiles sources of the folder into a program that has the name of the first.
     static func compileC(_ sources: [String], _ directory: String, _ options: [String] = []) throws -> String {
         let program = directory + "/" + sources[0] + options.joined()
-        let command = compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program]
-        let errors = try Descriptor(owning: check(usl_open(program + ".log", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)))
+        return try make(compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program], program)
+    }
+
+    /// Runs a command that makes `product`.
+    private static func make(_ command: [String], _ product: String, environment: [String] = []) throws -> String {
+        let log = product + ".log"
+        let errors = try Descriptor(owning: check(usl_open(log, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)))
         var attributes = ChildProcess.Attributes()
         attributes.descriptors = [(errors.number, 1), (errors.number, 2)]
+        let command = ["/usr/bin/env"] + environment + command
         let status = try ChildProcess.spawn(command.map { Array($0.utf8) }, attributes).wait()
-        let output = try text(of: program + ".log")
+        let output = try text(of: log)
         try #require(status == .success, "\(command): \(output)")
-        return program
+        return product
     }
 }
