@@ -42,6 +42,12 @@ extension AddressSelection {
 }
 
 extension Agent {
+    /// Whether this is an address of this machine, as far as the kernel tells of them: to it there is one way only.
+    func isHere(_ destination: SocketAddress) -> Bool {
+        let address = IPAddress(destination.unmapped.host)
+        return localAddresses.contains { $0.address == address }
+    }
+
     /// Addresses of this machine from which packets can leave; none known where the kernel does not tell of them.
     var localAddresses: [LocalAddress] {
         guard let state = watch?.state else { return [] }

@@ -65,7 +65,7 @@ final class ShimRequest {
         let cannotMove = !blocks && application.hasOwnPort
         // While it does not wait, an attempt at a host that works must not cost it a round trip.
         let needsNoHelp = !blocks && agent.workingHosts.contains(destination.unmapped.host, at: agent.loop.now)
-        let isLeftAlone = destination.isLoopback || cannotMove || needsNoHelp
+        let isLeftAlone = destination.isLoopback || agent.isHere(destination) || cannotMove || needsNoHelp
         var families: Set<IPAddress.Family> = []
         if application.reaches(.v4(0)) { families.insert(.v4) }
         if application.reaches(.v6(high: 0, low: 0, scope: 0)) { families.insert(.v6) }

@@ -48,6 +48,7 @@ extension KnownDifference {
                     ["poll, unreachable", "poll, unreachable, IPv6", "poll, no route"],
                     ["connect errno", "poll revents", "so_error value"]),
                 Place(["selectors, unreachable"], ["connect_ex error", "steps"], of: [.python]),
+                Place(["SocketChannel, unreachable"], ["steps"], of: [.java]),
             ],
             title: "`connect` of a socket that does not block fails at once, and there is nothing in `SO_ERROR`",
             reason: """
@@ -76,6 +77,7 @@ extension KnownDifference {
                 Place(waitingForSilence, ["connect elapsed"]),
                 Place(["settimeout, silent"], ["connect elapsed"], of: [.python]),
                 Place(["selectors, silent"], ["connect_ex elapsed"], of: [.python]),
+                Place(["Socket with a timeout, silent", "SocketChannel, silent"], ["connect elapsed"], of: [.java]),
             ],
             title: "`connect` of a socket that does not block takes up to 200 ms",
             reason: """
@@ -98,6 +100,12 @@ extension KnownDifference {
                 Place(
                     ["selectors, silent", "selectors, refused", "selectors, unreachable"],
                     ["connect_ex error", "connect_ex elapsed", "so_error value", "steps"], of: [.python]),
+                Place(
+                    [
+                        "Socket with a timeout, silent", "SocketChannel, silent", "SocketChannel, refused",
+                        "SocketChannel, unreachable",
+                    ], ["connect elapsed", "finishConnect elapsed", "steps"], of: [.java]),
+                Place(["net.connect, silent, with a timeout"], ["timeout elapsed"], of: [.node]),
             ],
             title: "`connect` of a socket that does not block takes up to 450 ms, and tells an error at once",
             reason: """
