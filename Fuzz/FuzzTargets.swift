@@ -17,11 +17,13 @@ enum FuzzTarget: String {
     case configuration
     /// What a front answers to a probe, and the file of what was found.
     case detection
+    /// SOCKS5 and HTTP CONNECT, of programs that use a SOCKS port.
+    case socks
 
     static let chosen: FuzzTarget = {
         let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
         guard let target = FuzzTarget(rawValue: name) else {
-            fputs("FUZZ_TARGET is one of: frames handshake session control configuration detection\n", stderr)
+            fputs("FUZZ_TARGET is one of: frames handshake session control configuration detection socks\n", stderr)
             exit(2)
         }
         return target
@@ -35,6 +37,7 @@ enum FuzzTarget: String {
         case .control: fuzzControl(input)
         case .configuration: fuzzConfiguration(input)
         case .detection: fuzzDetection(input)
+        case .socks: fuzzSocks(input)
         }
     }
 }

@@ -33,6 +33,10 @@ extension Agent {
                 "\(connection.program) to \(snapshot.identity.destination): \(error); the connection is reset")
             return stored.abandon(escrow)
         }
+        // The gateway's answer has come, and its client may not have heard of it.
+        if connection.program == Applicant.socksName, !snapshot.flags.contains(.legEstablished) {
+            stored.leg?.grantIfOwed(to: snapshot.identity.destination)
+        }
         let stray = connection.source.flatMap { stored.leg == nil ? estate.takeLeg(from: $0) : nil }
         let held = waiting(at: stored.held.take(), snapshot.identity.leg)
         begin(stored, connection, route.paths, protection)
@@ -66,8 +70,12 @@ extension Agent {
         } else if application.source == nil, snapshot.tail == 0, snapshot.flags.isSubset(of: .legEstablished),
             let leg = stored.leg.take()
         {
-            ForwardedConnection.goOn(
-                leg, escrowKey: identity.leg, to: identity.destination, through: route, self)
+            if application.program == Applicant.socksName {
+                ProxyRequest.goOn(leg, escrowKey: identity.leg, to: identity.destination, through: route, self)
+            } else {
+                ForwardedConnection.goOn(
+                    leg, escrowKey: identity.leg, to: identity.destination, through: route, self)
+            }
         } else {
             stored.abandon(escrow)
         }

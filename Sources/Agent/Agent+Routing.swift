@@ -6,6 +6,8 @@ extension Agent {
     /// How a destination is reached.
     enum Route {
         case direct
+        /// Not at all, by a rule. An application is told what it hears where nobody listens, `ECONNREFUSED`.
+        case forbidden
         /// Not at all: this is what the application is told.
         case refused(Errno)
         /// By the application itself, and where its own attempt fails, on another path.
@@ -21,7 +23,7 @@ extension Agent {
             }
             switch verdict.treatment {
             case .direct: decided(.direct)
-            case .refuse: decided(.refused(.connectionRefused))
+            case .refuse: decided(.forbidden)
             case .shim, .shimSources: decided(.shim(verdict))
             case .session: session(to: destination, verdict, decided)
             }

@@ -36,6 +36,7 @@ final class Agent {
     /// Where further addresses of destinations come from.
     let alternates: AlternateAddresses
     let rules: RuleBook
+    private let resolver: Resolver
     private(set) lazy var relays = RelayDesk(self)
     private(set) var drain: Drain?
     var workingHosts = WorkingHosts()
@@ -47,7 +48,7 @@ final class Agent {
         self.escrow = escrow
         self.ledger = ledger
         loop = pool.main
-        let resolver = Resolver(on: loop)
+        resolver = Resolver(on: loop)
         alternates = AlternateAddresses(resolver, on: loop)
         rules = RuleBook(options, alternates, resolver)
         notices = Notices(options.verbosity)
@@ -210,6 +211,16 @@ final class Agent {
         notices.explain(
             "\(name.name) is \(name.addresses.map(\.description).joined(separator: ", "))")
         alternates.note(name)
+    }
+
+    /// Finds the addresses of a name for somebody who has not looked it up himself, in the resolver's order; none if there are none.
+    func resolve(_ name: String, found: @escaping ([SocketAddress.Host]) -> Void) {
+        resolver.forward(name) { [self] hosts in
+            if let canonical = ResolvedName.canonical(name), !hosts.isEmpty {
+                resolved(ResolvedName(name: canonical, addresses: hosts))
+            }
+            found(hosts)
+        }
     }
 
     // MARK: - The configuration

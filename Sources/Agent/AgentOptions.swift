@@ -4,7 +4,7 @@ public import SessionHost
 public import SessionProtocol
 public import Transport
 
-/// What `usl CMD` or `usl forward` was asked to do with connections.
+/// What `usl CMD`, `usl forward` or `usl agent --socks` was asked to do with connections.
 public struct AgentOptions: Sendable {
     public enum Verbosity: Int, Sendable, Comparable {
         case quiet

@@ -7,7 +7,7 @@ import SessionHost
 import SessionProtocol
 import SystemPackage
 
-/// The agent of `usl COMMAND` or `usl forward`, a process of its own.
+/// The agent of `usl COMMAND`, `usl forward` or `usl agent --socks`, a process of its own.
 public final class AgentProcess {
     /// Most programs open few connections at a time; more threads would cost them more than they bring.
     private static let maximumLoops = 4
@@ -17,17 +17,18 @@ public final class AgentProcess {
     private var agent: Agent?
     private var control: ControlServer?
     private var forward: Forward?
+    private var socks: SocksPort?
     private var configurationWatch: ConfigurationWatch?
 
     /// Runs until the keeper says `end` or dies. Every signal is blocked, and the process has one thread.
     ///
     /// - Parameters:
     ///   - controlListener: where the programs ask; it stays the keeper's.
-    ///   - escrow: what a predecessor has left, and the listeners of `usl forward`.
-    ///   - target: where the connections of these listeners go.
+    ///   - escrow: what a predecessor has left, and listeners.
+    ///   - port: what is done with connections that come at these listeners; nil: there are none.
     public static func run(
         options: AgentOptions, controlListener: consuming Descriptor, keeper: consuming EscrowChannel,
-        escrow: consuming Escrow, forwardingTo target: SocketAddress? = nil
+        escrow: consuming Escrow, port: ListeningPort? = nil
     ) -> Never {
         DescriptorLimit.raise()
         var estate = Estate(escrow)
@@ -38,7 +39,7 @@ public final class AgentProcess {
             let budget = MemoryBudget(limit: memory)
             let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))
             let process = AgentProcess(loop, LoopPool(main: loop, maximum: loops, arenaLimits: limits))
-            try process.start(options, controlListener, keeper, estate, target)
+            try process.start(options, controlListener, keeper, estate, port)
             loop.run()
             _exit(0)
         } catch {
@@ -55,7 +56,7 @@ public final class AgentProcess {
 
     private func start(
         _ options: AgentOptions, _ controlListener: consuming Descriptor, _ keeper: consuming EscrowChannel,
-        _ estate: consuming Estate, _ target: SocketAddress?
+        _ estate: consuming Estate, _ port: ListeningPort?
     ) throws(Errno) {
         let escrow = try EscrowClient(keeper, above: estate.largestKeys, on: loop) { [unowned self] message in
             received(message)
@@ -81,7 +82,11 @@ public final class AgentProcess {
                 relayed: { agent.relays.name(at: $0, local: $1) },
                 held: { DonatedConnection.handle($0, $1, $2, $3, agent) },
                 listen: { DonatedListener.handle($0, $1, isDual: $2, agent) }))
-        if let target { forward = try Forward(from: listeners, to: target, agent) }
+        switch port {
+        case .forward(let target): forward = try Forward(from: listeners, to: target, agent)
+        case .socks(let users): socks = try SocksPort(at: listeners, for: users, agent)
+        case nil: break
+        }
         escrow.reportReady()
     }
 

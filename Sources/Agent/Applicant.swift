@@ -26,6 +26,10 @@ struct Applicant {
     static var forward: Applicant { Applicant(program: Applicant.forwardName, user: geteuid()) }
     static let forwardName = "forward"
 
+    /// Likewise, of the SOCKS port.
+    static var socks: Applicant { Applicant(program: Applicant.socksName, user: geteuid()) }
+    static let socksName = "socks"
+
     init(program: String?, user: uid_t) {
         self.program = program
         self.user = user

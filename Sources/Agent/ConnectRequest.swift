@@ -105,13 +105,18 @@ final class ConnectRequest {
                 answer(.direct)
                 stage = .over
             case .shim(let verdict): shim(application, blocks: blocks, PathSearch(verdict, agent.rules))
-            case .refused(let error):
-                _ = consume application
-                answer(.refused(error.rawValue))
-                stage = .over
+            case .forbidden: refuse(application, .connectionRefused)
+            case .refused(let error): refuse(application, error)
             case .session(let route): enter(through: route, application)
             }
         }
+    }
+
+    /// There is no way to the destination, and this is over.
+    private func refuse(_ application: consuming ApplicationSocket, _ error: Errno) {
+        _ = consume application
+        answer(.refused(error.rawValue))
+        stage = .over
     }
 
     /// An ordinary peer: the application tries by itself, and this is over.

@@ -10,31 +10,27 @@ import Transport
 /// `usl forward`: each connection that is accepted becomes a session to the target, or a plain connection where there is
 /// no gateway.
 final class Forward {
-    private static let acceptRetry = Interval.milliseconds(100)
-
-    private let listeners: [Listener]
     private let target: SocketAddress
     private let agent: Agent
-    private var retryTimer: TimerToken?
+    private var acceptor: Acceptor?
 
     init(from listeners: [Listener], to target: SocketAddress, _ agent: Agent) throws(Errno) {
-        self.listeners = listeners
         self.target = target
         self.agent = agent
-        for (index, listener) in listeners.enumerated() {
-            _ = try agent.loop.register(listener.socket.number, self, tag: UInt32(index))
-        }
+        acceptor = try Acceptor(
+            listeners, on: agent.loop, failed: { [agent] in agent.notices.warn($0.acceptFailure) },
+            accepted: { [unowned self] in accepted($0) })
     }
 
-    private func accept(from listener: Listener) {
+    private func accepted(_ socket: consuming TCPSocket) {
         do throws(Errno) {
-            while let socket = try listener.socket.accept() { try begin(socket) }
+            try begin(socket)
         } catch {
-            agent.notices.warn("cannot accept connections: \(error)")
-            if retryTimer == nil { retryTimer = agent.loop.schedule(self, at: agent.loop.now + Forward.acceptRetry) }
+            agent.notices.warn("\(target): \(error); the connection is reset")
         }
     }
 
+    /// A connection that has gone meanwhile is closed, which is all that there is to do.
     private func begin(_ socket: consuming TCPSocket) throws(Errno) {
         try socket.setResetOnClose(true)
         try LinkProfile.leg.apply(to: socket)
@@ -53,10 +49,8 @@ final class Forward {
                     PlainRelay.start(leg, to: [target], on: agent.loop) { error in
                         if let error { agent.notices.warn("\(target): \(error); the connection is reset") }
                     }
-                case .refused(let error):
-                    agent.notices.warn("\(target): \(error); the connection is reset")
-                    _ = try? leg.abort()
-                    agent.escrow.release(key)
+                case .forbidden: Forward.refuse(leg, key, "a rule refuses it", target, agent)
+                case .refused(let error): Forward.refuse(leg, key, "\(error)", target, agent)
                 case .session(let route):
                     ForwardedConnection.enter(leg, escrowKey: key, to: target, through: route, agent)
                 }
@@ -66,6 +60,14 @@ final class Forward {
 }
 
 extension Forward {
+    private static func refuse(
+        _ leg: consuming TCPSocket, _ key: EscrowKey, _ reason: String, _ target: SocketAddress, _ agent: Agent
+    ) {
+        agent.notices.warn("\(target): \(reason); the connection is reset")
+        _ = try? leg.abort()
+        agent.escrow.release(key)
+    }
+
     /// Carries a connection on over the first path that works.
     private static func race(_ leg: consuming TCPSocket, to target: SocketAddress, _ search: PathSearch, _ agent: Agent)
     {
@@ -82,16 +84,5 @@ extension Forward {
             }
         }
         race.begin()
-    }
-}
-
-extension Forward: EventHandler, TimerHandler {
-    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        accept(from: listeners[Int(tag)])
-    }
-
-    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
-        retryTimer = nil
-        for listener in listeners { accept(from: listener) }
     }
 }

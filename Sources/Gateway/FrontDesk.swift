@@ -26,7 +26,9 @@ final class FrontDesk {
                 (try? listener.socket.localAddress()).map { front.listen.contains($0) } ?? false
             }
             acceptors.append(
-                try Acceptor(own, on: loop, door.logger) { [unowned self] socket in accepted(socket, at: front) })
+                try Acceptor(
+                    own, on: loop, failed: { [logger = door.logger] in logger.warning("\($0.acceptFailure)") },
+                    accepted: { [unowned self] socket in accepted(socket, at: front) }))
         }
     }
 

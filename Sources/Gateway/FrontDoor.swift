@@ -56,7 +56,9 @@ final class FrontDoor {
         if !options.isPlain {
             for listener in own { try? listener.socket.takeFastOpen(queue: FrontDoor.fastOpenQueue) }
         }
-        acceptor = try Acceptor(own, on: loop, logger) { [unowned self] in greet($0) }
+        acceptor = try Acceptor(
+            own, on: loop, failed: { [logger] in logger.warning("\($0.acceptFailure)") },
+            accepted: { [unowned self] in greet($0) })
         fronts = try FrontDesk(front, gateways: own.compactMap { try? $0.socket.localAddress() }, at: self)
         ticketTimer = loop.schedule(self, at: loop.now + FrontDoor.ticketKeyLife)
     }

@@ -11,8 +11,19 @@ extension TCPSocket {
 
     /// Looks at the next byte, and leaves it where it is.
     public func peek(_ byte: inout UInt8) -> TransferResult {
-        let count = recv(number, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
-        return Self.result(of: count, wanted: 1)
+        withUnsafeMutableBytes(of: &byte) { peek(into: $0) }
+    }
+
+    /// Looks at what one read would bring, and leaves it where it is.
+    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> TransferResult {
+        let count = recv(number, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+        return Self.result(of: count, wanted: buffer.count)
+    }
+
+    /// Writes once, as far as the send buffer has room.
+    public func send(_ bytes: [UInt8]) -> TransferResult {
+        let count = CLinux.send(number, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        return count >= 0 ? .bytes(count) : Self.failure()
     }
 
     /// Reads once into one buffer and then, if there is one, into another: the free space of a ring.

@@ -1,38 +1,146 @@
+import Agent
 import ArgumentParser
 import CLinux
 import Interception
+import Keeper
 import Kernel
+import Policy
+import SessionHost
 
 /// `usl agent`
 struct AgentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "agent",
-        abstract: "Renew a running agent.",
+        abstract: "Serve programs that can use a proxy, or renew a running agent.",
         discussion: """
-            The agent of a running `usl COMMAND` or `usl forward` is replaced by this binary, with the options that it was \
-            started with. Its connections go on.
+            With --socks, an agent runs by itself and serves SOCKS5 and HTTP CONNECT at one port, for programs that USL cannot \
+            start or change. They hear what became of their connection only when that is known.
+
+            With --replace alone, the agent of a running `usl COMMAND`, `usl forward` or `usl agent --socks` is replaced by this \
+            binary, with the options that it was started with; with both, an agent of --socks gets these options. Its \
+            connections go on.
 
             Examples:
+              usl agent --socks localhost:1080 --gateway edge
+              curl --socks5-hostname localhost:1080 https://db1/
+              ssh -o ProxyCommand='ncat --proxy localhost:1080 --proxy-type socks5 %h %p' db1
+              git -c http.proxy=socks5h://localhost:1080 clone https://db1/project
+              chromium --proxy-server=socks5://localhost:1080
+              ALL_PROXY=socks5h://localhost:1080 program
+              HTTPS_PROXY=http://localhost:1080 program
+              java -DsocksProxyHost=localhost -DsocksProxyPort=1080 -jar program.jar
               usl agent --replace 4711
             """)
 
     @Option(
+        help: ArgumentHelp("Where programs connect, by SOCKS5 or HTTP CONNECT.", valueName: "host:port"),
+        transform: HostPort.argument)
+    var socks: HostPort?
+
+    @Option(
+        help: ArgumentHelp(
+            "Who may connect: a file of lines USER:PASSWORD, which others cannot read.", valueName: "file"))
+    var socksUsers: String?
+
+    @Flag(
+        help: "Serve everybody who can reach the port, also on an address that is no loopback, and without a password.")
+    var anyone = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The gateway of every connection; its port is 7117 unless given.", valueName: "host:port"),
+        transform: HostPort.gatewayArgument)
+    var gateway: HostPort?
+
+    @Option(
+        help: ArgumentHelp(
+            "What connections get; without it, rules decide, and without a rule it is a session where a gateway is found.",
+            valueName: "session|shim|shim-sources|direct|refuse"))
+    var treatment: Treatment?
+
+    @Option(help: detectionHelp)
+    var detection: DetectionMode?
+
+    @OptionGroup var links: LinkOptions
+
+    @OptionGroup var trust: TrustOptions
+
+    @OptionGroup var paths: PathOptions
+
+    @OptionGroup var says: VerbosityOptions
+
+    @Option(
         help: ArgumentHelp("Replace the agent of this process; see the control sockets' names.", valueName: "process"))
-    var replace: Int32
+    var replace: Int32?
+
+    func validate() throws {
+        if socks == nil, replace == nil { throw ValidationError("give --socks HOST:PORT, or --replace PROCESS") }
+        if socks == nil, socksUsers != nil || anyone {
+            throw ValidationError("--socks-users and --anyone belong to --socks")
+        }
+        if socksUsers != nil, anyone { throw ValidationError("--socks-users and --anyone exclude each other") }
+    }
 
     func run() throws {
-        try checkOptions()
+        guard let socks else { return try renew() }
+        var options = AgentOptions(state: trust.state.directory)
+        if let gateway {
+            options.gateway = .init(name: gateway, addresses: try gateway.resolve())
+        }
+        options.treatment = treatment
+        options.detection = detection
+        try links.apply(to: &options)
+        options.pin = trust.pin
+        options.verbosity = says.verbosity
+        try paths.apply(to: &options)
+        let users = try socksUsers.map { try SocksUsersFile.read($0) }
+        let listen = try socks.resolve()
+        if users == nil, !anyone, let open = listen.first(where: { !$0.isLoopback }) {
+            throw ArgumentFailure(
+                description: "whoever can reach \(open) could connect in your name: give --socks-users FILE with lines "
+                    + "USER:PASSWORD, or listen on localhost; --anyone serves everybody all the same")
+        }
+        if let replace { return try change(replace) }
+        try WorkerKeeper.run(
+            openControl: { try ControlSocket(of: .agent) }, prepare: { try $0.listen(on: listen) }, name: "agent",
+            isQuiet: options.verbosity == .quiet
+        ) { [options] control, channel, escrow in
+            AgentProcess.run(
+                options: options, controlListener: control, keeper: channel, escrow: escrow, port: .socks(users))
+        }
+    }
+
+    // MARK: - Replacing
+
+    /// Replaces an agent, with the options that it has.
+    private func renew() throws {
+        guard let replace else { return }
+        // Whether this binary understands what the agent was started with: afterwards would be too late to say no.
+        _ = try Self.commandLine(of: replace)
         try ReplacementRequest.send(to: .agent, process: replace, arguments: [])
     }
 
-    /// Whether this binary understands what the agent was started with: afterwards would be too late to say no.
-    private func checkOptions() throws {
-        guard let words = ProcessFiles.arguments(of: replace)?.dropFirst() else {
+    /// Replaces an agent of `--socks`, with the options of this command.
+    private func change(_ process: Int32) throws {
+        guard try Self.commandLine(of: process) is AgentCommand else {
+            throw ArgumentFailure(
+                description: "\(process) is no `usl agent --socks`; without --socks it is replaced as it is")
+        }
+        var words = words
+        while let index = words.firstIndex(of: Array("--replace".utf8)) {
+            words.removeSubrange(index..<min(index + 2, words.count))
+        }
+        words.removeAll { $0.starts(with: Array("--replace=".utf8)) }
+        try ReplacementRequest.send(to: .agent, process: process, arguments: [Array("usl".utf8)] + words)
+    }
+
+    private static func commandLine(of process: Int32) throws -> any ParsableCommand {
+        guard let words = ProcessFiles.arguments(of: process)?.dropFirst() else {
             throw ReplacementRequest.Failure.notThere(.agent)
         }
         switch try USLCommand.splitter.split(Array(words)) {
-        case .subcommand(let words): _ = try USLCommand.parseAsRoot(words)
-        case .run(let options, _): _ = try USLCommand.parseAsRoot(["run"] + options)
+        case .subcommand(let words): return try USLCommand.parseAsRoot(words)
+        case .run(let options, _): return try USLCommand.parseAsRoot(["run"] + options)
         }
     }
 }

@@ -56,7 +56,8 @@ struct ForwardCommand: ParsableCommand {
             isQuiet: agent.verbosity == .quiet
         ) { [agent] control, channel, escrow in
             AgentProcess.run(
-                options: agent, controlListener: control, keeper: channel, escrow: escrow, forwardingTo: address)
+                options: agent, controlListener: control, keeper: channel, escrow: escrow,
+                port: .forward(to: address))
         }
     }
 }

@@ -1,13 +1,11 @@
-import Engine
+public import Engine
 import Kernel
-import Logging
-import SessionHost
 import SessionProtocol
-import SystemPackage
-import Transport
+public import SystemPackage
+public import Transport
 
 /// Accepts connections, not too many in a row, and again when descriptors have run out.
-final class Acceptor {
+public final class Acceptor {
     /// Connections accepted in a row, and the pause behind them: a flood of them must not keep the loop.
     private static let acceptsPerTurn = 256
     private static let breath = Interval.milliseconds(1)
@@ -16,18 +14,21 @@ final class Acceptor {
 
     private let listeners: [Listener]
     private let loop: EventLoop
-    private let logger: Logger
+    private let failed: (Errno) -> Void
     private let accepted: (consuming TCPSocket) -> Void
     private var retryTimer: TimerToken?
     private var isOutOfDescriptors = false
 
-    /// - Parameter accepted: called with each connection, on the loop. The loop keeps this object.
-    init(
-        _ listeners: [Listener], on loop: EventLoop, _ logger: Logger, accepted: @escaping (consuming TCPSocket) -> Void
+    /// - Parameters:
+    ///   - failed: called when descriptors have run out, once until there are some again.
+    ///   - accepted: called with each connection, on the loop. The loop keeps this object.
+    public init(
+        _ listeners: [Listener], on loop: EventLoop, failed: @escaping (Errno) -> Void,
+        accepted: @escaping (consuming TCPSocket) -> Void
     ) throws(Errno) {
         self.listeners = listeners
         self.loop = loop
-        self.logger = logger
+        self.failed = failed
         self.accepted = accepted
         for (index, listener) in listeners.enumerated() {
             _ = try loop.register(listener.socket.number, self, tag: UInt32(index))
@@ -45,9 +46,7 @@ final class Acceptor {
             }
             tryAgain(after: Acceptor.breath)
         } catch {
-            if !isOutOfDescriptors {
-                logger.warning("cannot accept connections: \(error); raise the limit on open files (ulimit -n)")
-            }
+            if !isOutOfDescriptors { failed(error) }
             isOutOfDescriptors = true
             tryAgain(after: Acceptor.retry)
         }
@@ -59,10 +58,15 @@ final class Acceptor {
 }
 
 extension Acceptor: EventHandler, TimerHandler {
-    func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { accept(from: listeners[Int(tag)]) }
+    public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) { accept(from: listeners[Int(tag)]) }
 
-    func timerExpired(_ token: TimerToken, on loop: EventLoop) {
+    public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
         for listener in listeners { accept(from: listener) }
     }
+}
+
+extension Errno {
+    /// For people, where connections cannot be accepted for it.
+    public var acceptFailure: String { "cannot accept connections: \(self); raise the limit on open files (ulimit -n)" }
 }
