@@ -111,7 +111,7 @@ struct ServiceTests {
 
     @Test(
         "every subcommand explains itself",
-        arguments: ["run", "gateway", "forward", "status", "doctor", "demo", "identity", "trust"])
+        arguments: ["run", "gateway", "forward", "agent", "status", "doctor", "demo", "identity", "trust"])
     func help(subcommand: String) throws {
         let outcome = try installation.run([installation.usl, subcommand, "--help"])
         #expect(outcome.status == .success && outcome.errors.isEmpty)
