@@ -2,7 +2,7 @@
 func fuzzHandshake(_ input: [UInt8]) {
     guard let pick = input.first, input.count <= Wire.maximumControl else { return }
     let payload = Array(input.dropFirst())
-    let types: [FrameType] = [.open, .opened, .refused, .attach, .attached, .gone]
+    let types: [FrameType] = [.open, .opened, .refused, .attach, .attached, .gone, .lookup, .found]
     let type = types[Int(pick) % types.count]
     do throws(FrameError) {
         try check(type, payload)
@@ -42,6 +42,15 @@ private func check(_ type: FrameType, _ payload: [UInt8]) throws(FrameError) {
         let gone = try GoneMessage(payload: payload)
         let again = try GoneMessage(payload: Array(gone.encoded.dropFirst(Wire.headerLength)))
         require(again == gone)
+    case .lookup:
+        let lookup = try LookupMessage(payload: payload)
+        require((1...LookupMessage.maximumName).contains(lookup.name.utf8.count))
+        let again = try LookupMessage(payload: Array(lookup.encoded.dropFirst(Wire.headerLength)))
+        require(again == lookup)
+    case .found:
+        let found = try FoundMessage(payload: payload)
+        let again = try FoundMessage(payload: Array(found.encoded.dropFirst(Wire.headerLength)))
+        require(again == found && !found.addresses.isEmpty)
     case .data, .ack, .fin, .abort, .ping, .pong, .leave: fail("no handshake frame")
     }
 }

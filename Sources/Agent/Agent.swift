@@ -38,6 +38,7 @@ final class Agent {
     let rules: RuleBook
     private let resolver: Resolver
     private(set) lazy var relays = RelayDesk(self)
+    private(set) lazy var gatewayNames = GatewayNames(self)
     private(set) var drain: Drain?
     var workingHosts = WorkingHosts()
     var badPairs = BadPairs()

@@ -28,6 +28,8 @@ public struct AgentOptions: Sendable {
 
     /// Without one, each destination is asked at ``gatewayPort``.
     public var gateway: Gateway?
+    /// Whether it also resolves the names that clients of the SOCKS port ask for.
+    public var gatewayResolves = false
     /// nil: as the rules say. What they refuse stays refused.
     public var treatment: Treatment?
     /// How unknown destinations are asked; nil: as the rules say.

@@ -124,8 +124,7 @@ final class ProxiedSession {
         case .refused(let refusal): decide(.failed(ProxyFailure(refusal.code), refusal.text))
         case .finished, .abortedHere, .abortedByPeer, .gone, .expired, .unconfirmed, .violation, .dropped:
             let reason = lastFailure?.explanation ?? "gave no answer"
-            let failure: ProxyFailure = lastFailure == nil ? .timedOut : .hostUnreachable
-            decide(.failed(failure, "\(route.gatewayName) \(reason)"))
+            decide(.failed(ProxyFailure(unreachable: lastFailure), "\(route.gatewayName) \(reason)"))
         }
     }
 
@@ -148,6 +147,15 @@ extension ProxiedSession: TimerHandler {
 }
 
 extension ProxyFailure {
+    /// What a client hears whose gateway could not be reached, as its last link has failed.
+    init(unreachable failure: LinkFailure?) {
+        switch failure {
+        case .handshakeTimeout, .silent, nil: self = .timedOut
+        case .socket(let code) where code == Errno.timedOut.rawValue: self = .timedOut
+        case .closed, .socket, .frame, .unproven, .staleEpoch, .otherInstance, .security: self = .hostUnreachable
+        }
+    }
+
     /// What a gateway refused a session with.
     init(_ code: RefusedMessage.Code) {
         switch code {

@@ -3,7 +3,7 @@ public import SessionProtocol
 
 extension Destination {
     /// The wire's form of an address.
-    init(_ address: SocketAddress) {
+    public init(_ address: SocketAddress) {
         let bytes: [UInt8] =
             switch address.host {
             case .v4(let word): (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) }

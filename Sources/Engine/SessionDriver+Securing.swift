@@ -9,10 +9,8 @@ import Transport
 extension SessionDriver {
     /// Makes a transport connection into a link. Those that stay on this host are plain.
     func link(over socket: consuming TCPSocket, to gateway: SocketAddress) throws -> Link {
-        guard let tls, !gateway.isLoopback else { return Link(plain: socket) }
-        return Link(
-            tls: try TLSConnection(
-                client: tls.context, socket, accepting: tls.accepted, resuming: tls.tickets.take()))
+        guard let tls else { return Link(plain: socket) }
+        return try tls.link(over: socket, to: gateway, resuming: gateway.isLoopback ? nil : tls.tickets.take())
     }
 
     /// A dial may have ended.

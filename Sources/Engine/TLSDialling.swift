@@ -1,4 +1,5 @@
-import SessionProtocol
+public import Kernel
+public import SessionProtocol
 public import Transport
 
 /// What an opener does for the safety of its links.
@@ -7,6 +8,28 @@ public enum LinkProtection: Sendable {
     case plain
     /// Those to other hosts are TLS.
     case tls(TLSDialling)
+
+    /// Makes a transport connection into a link that is none of a session, whose handshake comes first. Those that stay on this
+    /// host are plain. It takes no ticket, which would be of more use to a session.
+    public func link(over socket: consuming TCPSocket, to gateway: SocketAddress) throws -> Link {
+        switch self {
+        case .plain: Link(plain: socket)
+        case .tls(let dialling): try dialling.link(over: socket, to: gateway, resuming: nil)
+        }
+    }
+
+    /// Whether a key that a link has proven is the gateway's.
+    public mutating func trusts(_ fingerprint: Fingerprint) -> Bool {
+        switch self {
+        case .plain: return true
+        case .tls(var dialling):
+            defer { self = .tls(dialling) }
+            return dialling.trusts(fingerprint)
+        }
+    }
+
+    /// A handshake has failed.
+    public func failed(_ failure: TLSFailure) { tls?.failed(failure) }
 
     var tls: TLSDialling? {
         switch self {
@@ -43,6 +66,13 @@ public struct TLSDialling: Sendable {
         self.failed = failed
     }
 
+    func link(
+        over socket: consuming TCPSocket, to gateway: SocketAddress, resuming ticket: consuming SessionTicket?
+    ) throws -> Link {
+        if gateway.isLoopback { return Link(plain: socket) }
+        return Link(tls: try TLSConnection(client: context, socket, accepting: accepted, resuming: ticket))
+    }
+
     /// Whether a key that a link has proven is the gateway's.
     mutating func trusts(_ fingerprint: Fingerprint) -> Bool {
         switch accepted {
@@ -57,7 +87,7 @@ public struct TLSDialling: Sendable {
 
 extension LinkFailure {
     /// What has become of a link whose TLS has failed.
-    init(_ failure: TLSFailure) {
+    public init(_ failure: TLSFailure) {
         switch failure {
         case .keyRefused, .noCertificate: self = .security(.untrustedKey)
         case .refusedByPeer: self = .security(.notAdmitted)

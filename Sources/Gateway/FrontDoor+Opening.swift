@@ -24,7 +24,7 @@ extension FrontDoor {
         }
     }
 
-    private func refuse(_ greeting: Greeting, _ code: RefusedMessage.Code, _ text: String = "") {
+    func refuse(_ greeting: Greeting, _ code: RefusedMessage.Code, _ text: String = "") {
         greeting.dismiss(saying: RefusedMessage(code: code, text: text).encoded)
     }
 
@@ -51,7 +51,7 @@ extension FrontDoor {
     }
 
     /// Where to connect for a destination that an opener asks for: a front's leads to what is behind it. nil if it is not allowed.
-    private func targets(of asked: SocketAddress) -> [SocketAddress]? {
+    func targets(of asked: SocketAddress) -> [SocketAddress]? {
         let asked = asked.unmapped
         if let front = options.fronts.first(where: { $0.serves(asked, ownAddresses: AllowList.hostAddresses) }) {
             return front.targets

@@ -28,6 +28,8 @@ final class FrontDoor {
     var strangers: Strangers
     let notices: GroupedNotices
     let instance: UInt64
+    /// Of names.
+    let lookups: BlockingCalls
     private var acceptor: Acceptor?
     private var fronts: FrontDesk?
     var registry = SessionRegistry()
@@ -49,6 +51,7 @@ final class FrontDoor {
         self.logger = logger
         strangers = Strangers(options.limits.strangers, log: StrangerLog(logger))
         loop = pool.main
+        lookups = BlockingCalls(name: "usl-lookup", maximum: FrontDoor.maximumLookups, on: loop)
         admission = Admission(options.limits, pool: pool)
         notices = GroupedNotices(on: loop) { logger.notice("\($0)") }
         let others = Set(options.fronts.flatMap(\.listen))
@@ -106,6 +109,7 @@ final class FrontDoor {
         switch first {
         case .open(let open, let frame): opened(open, frame, greeting)
         case .attach(let claim): attach(claim, greeting, unread)
+        case .lookup(let message): lookUp(message, for: greeting)
         }
     }
 

@@ -11,6 +11,7 @@ final class Greeting {
     enum FirstFrame {
         case open(OpenMessage, frame: [UInt8])
         case attach(Unverified<AttachClaim>)
+        case lookup(LookupMessage)
     }
 
     enum Failure: Error {
@@ -230,7 +231,13 @@ final class Greeting {
             let claim = try AttachClaim.decode(header, decoder.payload)
             stage = .waiting
             door.received(.attach(claim), from: self, unread: unread)
-        case .opened, .refused, .attached, .gone, .data, .ack, .fin, .abort, .ping, .pong, .leave:
+        case .lookup:
+            guard unread.isEmpty, session == nil, !isEarly else { throw .unexpected(.lookup) }
+            let message = try LookupMessage(payload: decoder.payload)
+            stage = .waiting
+            stopTimer()
+            door.received(.lookup(message), from: self, unread: [])
+        case .opened, .refused, .attached, .gone, .found, .data, .ack, .fin, .abort, .ping, .pong, .leave:
             throw .unexpected(header.type)
         }
     }

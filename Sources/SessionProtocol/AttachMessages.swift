@@ -58,7 +58,8 @@ public struct AttachClaim: Equatable, Sendable {
             case .epoch: epoch = try item.integer(in: type)
             case .received: received = try item.integer(in: type)
             case .proof: proof = try item.proof(endOf: payload, in: type)
-            case .keyShare, .destination, .transportProtocol, .instance, .suspendLimit, .code, .text, .finalPositions:
+            case .keyShare, .destination, .transportProtocol, .instance, .suspendLimit, .code, .text, .finalPositions,
+                .name, .addresses:
                 continue
             }
         }

@@ -66,7 +66,7 @@ public struct GoneMessage: Equatable, Sendable {
                 let (sent, delivered) = try item.pair(in: .gone)
                 positions = FinalPositions(sent: sent, delivered: delivered)
             case .session, .keyShare, .destination, .transportProtocol, .linkNumber, .epoch, .received, .suspendLimit,
-                .text, .proof:
+                .text, .name, .addresses, .proof:
                 continue
             }
         }

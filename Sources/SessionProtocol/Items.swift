@@ -1,4 +1,4 @@
-// Type–length–value items: the payload of OPEN, OPENED, REFUSED, ATTACH, ATTACHED and GONE.
+// Type–length–value items: the payload of OPEN, OPENED, REFUSED, ATTACH, ATTACHED, GONE, LOOKUP and FOUND.
 
 /// What an item means. The top bit says "critical": who does not know it must refuse.
 enum ItemType: UInt16 {
@@ -16,6 +16,9 @@ enum ItemType: UInt16 {
     case finalPositions = 0x000c
     /// Always the last item: it proves every byte of the frame before it.
     case proof = 0x800d
+    /// A port, and the name whose addresses are asked for.
+    case name = 0x800e
+    case addresses = 0x800f
 
     static let criticalBit: UInt16 = 0x8000
     /// 16-bit type and 16-bit length.

@@ -62,7 +62,8 @@ public struct OpenMessage: Hashable, Sendable {
                 destination = Destination(address: [UInt8](item.value.dropLast(2)), port: port)
             case .transportProtocol: protocolNumber = try item.integer(in: .open)
             case .suspendLimit: suspendLimit = try item.integer(in: .open)
-            case .linkNumber, .epoch, .received, .instance, .code, .text, .finalPositions, .proof: continue
+            case .linkNumber, .epoch, .received, .instance, .code, .text, .finalPositions, .name, .addresses, .proof:
+                continue
             }
         }
         guard let session, let keyShare, let destination, protocolNumber == OpenMessage.tcp else {
@@ -114,7 +115,7 @@ public struct OpenedMessage: Equatable, Sendable {
             case .suspendLimit: suspendLimit = try item.integer(in: .opened)
             case .proof: proof = try item.proof(endOf: payload, in: .opened)
             case .session, .destination, .transportProtocol, .linkNumber, .epoch, .received, .code, .text,
-                .finalPositions:
+                .finalPositions, .name, .addresses:
                 continue
             }
         }
@@ -180,7 +181,7 @@ public struct RefusedMessage: Hashable, Sendable {
         return writer.finish(FrameHeader(type: .refused))
     }
 
-    init(payload: [UInt8]) throws(FrameError) {
+    public init(payload: [UInt8]) throws(FrameError) {
         var reader = ItemReader(payload, of: .refused)
         var code = Code.failed
         var text = ""
@@ -189,7 +190,7 @@ public struct RefusedMessage: Hashable, Sendable {
             case .code: code = Code(rawValue: try item.integer(in: .refused)) ?? .failed
             case .text: text = printable(item.value)
             case .session, .keyShare, .destination, .transportProtocol, .linkNumber, .epoch, .received, .instance,
-                .suspendLimit, .finalPositions, .proof:
+                .suspendLimit, .finalPositions, .name, .addresses, .proof:
                 continue
             }
         }

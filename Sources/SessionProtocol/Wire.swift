@@ -37,6 +37,10 @@ public enum FrameType: UInt8, Sendable {
     case attached = 5
     /// The session is over or unknown, and why, with the final positions if known.
     case gone = 6
+    /// The addresses of a name are asked for.
+    case lookup = 7
+    /// The addresses of a name.
+    case found = 8
     /// Bytes at `offset`.
     case data = 16
     /// Nothing but the header.
@@ -55,7 +59,8 @@ public enum FrameType: UInt8, Sendable {
     var maximumPayload: Int {
         switch self {
         case .data: Wire.maximumData
-        case .open, .opened, .refused, .attach, .attached, .gone, .ack, .fin, .abort, .ping, .pong, .leave:
+        case .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ack, .fin, .abort, .ping, .pong,
+            .leave:
             Wire.maximumControl
         }
     }

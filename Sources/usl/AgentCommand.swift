@@ -7,6 +7,12 @@ import Kernel
 import Policy
 import SessionHost
 
+/// Who resolves the names that clients of the SOCKS port ask for.
+enum NameResolution: String, ExpressibleByArgument {
+    case gateway
+    case here
+}
+
 /// `usl agent`
 struct AgentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,6 +28,7 @@ struct AgentCommand: ParsableCommand {
 
             Examples:
               usl agent --socks localhost:1080 --gateway edge
+              usl agent --socks localhost:1080 --gateway edge --resolve gateway
               curl --socks5-hostname localhost:1080 https://db1/
               ssh -o ProxyCommand='ncat --proxy localhost:1080 --proxy-type socks5 %h %p' db1
               git -c http.proxy=socks5h://localhost:1080 clone https://db1/project
@@ -41,6 +48,12 @@ struct AgentCommand: ParsableCommand {
         help: ArgumentHelp(
             "Who may connect: a file of lines USER:PASSWORD, which others cannot read.", valueName: "file"))
     var socksUsers: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Who resolves the names that programs ask for: the gateway of --gateway, or this machine, the default.",
+            valueName: "gateway|here"))
+    var resolve = NameResolution.here
 
     @Flag(
         help: "Serve everybody who can reach the port, also on an address that is no loopback, and without a password.")
@@ -78,6 +91,7 @@ struct AgentCommand: ParsableCommand {
         if socks == nil, socksUsers != nil || anyone {
             throw ValidationError("--socks-users and --anyone belong to --socks")
         }
+        if resolve == .gateway, gateway == nil { throw ValidationError("--resolve gateway needs --gateway") }
         if socksUsers != nil, anyone { throw ValidationError("--socks-users and --anyone exclude each other") }
     }
 
@@ -87,6 +101,7 @@ struct AgentCommand: ParsableCommand {
         if let gateway {
             options.gateway = .init(name: gateway, addresses: try gateway.resolve())
         }
+        options.gatewayResolves = resolve == .gateway
         options.treatment = treatment
         options.detection = detection
         try links.apply(to: &options)

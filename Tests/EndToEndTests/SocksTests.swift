@@ -43,11 +43,15 @@ extension EndToEnd {
 
         static func client(_ script: String) -> [String] { Peers.client(prelude + script) }
 
-        private func start(_ test: UnderTest, _ options: [String], listen: String = "localhost:1080") throws
+        private func start(
+            _ test: UnderTest, _ options: [String], listen: String = "localhost:1080", isPlain: Bool = true
+        ) throws
             -> LabProcess
         {
             let agent = try test.client.start(
-                [try UnderTest.usl(), "agent", "--socks", listen, "--plain", "--state", "/run/agent-state"] + options)
+                [try UnderTest.usl(), "agent", "--socks", listen, "--state", "/run/agent-state"]
+                    + (isPlain ? ["--plain"] : [])
+                    + options)
             try test.client.waitForListener(port: 1080)
             return agent
         }
@@ -161,6 +165,9 @@ extension EndToEnd {
                 try check(
                     test,
                     """
+                    # Who does not say what it wants in time is reset.
+                    silent, slow = hello(), hello()
+                    slow.sendall(b'CONNECT 10.77.2.2:70')
                     def answers(host, port):
                         code = reply(ask(host, port))[0]
                         s, status = tunnel(host, port)
@@ -171,6 +178,7 @@ extension EndToEnd {
                         ('192.0.2.2', 80, (2, 403)), ('198.51.100.1', 80, (3, 502)), ('10.77.2.2', 7004, (4, 504)),
                         ('10.77.2.2', 7099, (5, 502))):
                         assert (found := answers(host, port)) == expected, (host, port, found)
+                    assert rest(silent) == rest(slow) == (b'', 'ECONNRESET')
                     """)
                 let said = agent.standardError
                 #expect(said.contains("socks to 10.77.2.2:7003: refuse, by /run/usl.toml:1"), "\(said)")
@@ -213,6 +221,43 @@ extension EndToEnd {
                     try curl(["--socks5-hostname", "me:secret@localhost:1080"], "http://server:8001/").status
                         == .exited(97))
                 #expect(agent.standardError == "", "\(agent.standardError)")
+            }
+        }
+
+        /// Names that only the gateway knows, over plain links and over TLS.
+        @Test(arguments: [true, false]) func namesOfTheGateway(isPlain: Bool) throws {
+            try UnderTest.withoutGateway { test in
+                _ = try test.servePeers()
+                try test.server.succeed([
+                    "/bin/sh", "-c",
+                    """
+                    set -e
+                    (cat /etc/hosts; echo '10.77.2.2 inside.test'; echo '192.0.2.1 forbidden.test') > /run/hosts
+                    mount --bind /run/hosts /etc/hosts
+                    """,
+                ])
+                let gateway = try test.server.start(
+                    [try UnderTest.usl(), "gateway", "--allow", "10.77.2.0/24:7001-7099", "--state", "/run/state"]
+                        + (isPlain ? ["--plain"] : []))
+                try test.server.waitForListener(port: UnderTest.gatewayPort)
+                let agent = try start(
+                    test, ["-v", "--gateway", "10.77.2.2", "--resolve", "gateway"], isPlain: isPlain)
+                try check(
+                    test,
+                    """
+                    for make in socks, lambda *where: tunnel(*where)[0]:
+                        s = make('inside.test', 7002)
+                        assert exactly(s, 10) == b'220 ready\\n'
+                        pingpong(s, 5)
+                    assert (code := reply(ask('forbidden.test', 7002))[0]) == 2, code
+                    assert (code := reply(ask('inside.test', 80))[0]) == 2, code
+                    assert tunnel('inside.test', 80)[1] == 403
+                    assert (code := reply(ask('nobody.invalid', 7002))[0]) == 4, code
+                    assert (code := reply(ask('inside.test', 7099))[0]) == 5, code
+                    """)
+                let said = agent.standardError
+                #expect(said.split(separator: "\n").count { $0.contains("inside.test is 10.77.2.2") } == 2, "\(said)")
+                #expect(gateway.ended == nil)
             }
         }
 

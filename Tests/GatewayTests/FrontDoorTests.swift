@@ -49,6 +49,37 @@ struct FrontDoorTests {
         first.expectAlive()
     }
 
+    @Test(
+        "a name is looked up, and its addresses told that are allowed",
+        arguments: [
+            ("localhost", "*:5432", nil), ("127.0.0.1", "127.0.0.0/8:5000-6000", nil),
+            ("127.0.0.1", "*:1-5431", .notAllowed),
+            ("192.0.2.1", "127.0.0.0/8:5432", .notAllowed), ("nobody..invalid", "*:5432", .hostUnreachable),
+        ] as [(String, String, RefusedMessage.Code?)])
+    func lookup(name: String, allow: String, refusal: RefusedMessage.Code?) throws {
+        let gateway = try GatewayUnderTest(allow: allow)
+        let opener = try HandMadeOpener(gateway.address)
+        opener.say(Wire.preface + (try #require(LookupMessage(name: name, port: 5432)).encoded))
+        let answer = try #require(try opener.hear())
+        if let refusal {
+            #expect(answer.header.type == .refused && answer.code == refusal.rawValue)
+        } else {
+            #expect(answer.header.type == .found)
+            #expect(try FoundMessage(payload: answer.payload).addresses.contains([127, 0, 0, 1]))
+        }
+        #expect(try opener.hear() == nil)
+    }
+
+    @Test("a lookup is the only frame of its connection")
+    func lookupAlone() throws {
+        let gateway = try GatewayUnderTest(allow: "*:1-65535")
+        let opener = try HandMadeOpener(gateway.address)
+        let question = try #require(LookupMessage(name: "localhost", port: 1)).encoded
+        opener.say(Wire.preface + question + question)
+        #expect(try opener.hear()?.code == RefusedMessage.Code.malformed.rawValue)
+        #expect(try opener.hear() == nil)
+    }
+
     @Test("a target that is not allowed is not connected to")
     func notAllowed() throws {
         let gateway = try GatewayUnderTest(allow: "192.0.2.1:1")

@@ -54,6 +54,44 @@ private func item(_ type: UInt16, _ value: [UInt8]) -> [UInt8] {
         #expect(try GoneMessage(payload: item(0x000a, [0x7f, 0xff])).reason == .unknown, "a reason to come")
     }
 
+    @Test func lookup() throws {
+        let longest = String(repeating: "n", count: LookupMessage.maximumName)
+        for name in ["a", "db1.test", longest] {
+            let message = try #require(LookupMessage(name: name, port: 0xfffe))
+            #expect(try FrameHeader(frame: message.encoded).type == .lookup)
+            #expect(try LookupMessage(payload: message.encoded.payload) == message)
+        }
+        for name in ["", longest + "n", "a b", "a\n", "a\u{0}", "é", "\u{7f}"] {
+            #expect(LookupMessage(name: name, port: 1) == nil)
+            let payload = item(0x800e, [0, 1] + Array(name.utf8))
+            #expect(throws: FrameError.malformed(.lookup)) { _ = try LookupMessage(payload: payload) }
+        }
+        for payload in [[], item(0x800e, []), item(0x800e, [1]), Array(item(0x800e, [0, 80, 97]).dropLast())] {
+            #expect(throws: FrameError.malformed(.lookup)) { _ = try LookupMessage(payload: payload) }
+        }
+    }
+
+    @Test func found() throws {
+        let (v4, v6) = ([192, 0, 2, 1] as [UInt8], [UInt8](repeating: 0xfe, count: 16))
+        for addresses in [[v4], [v6, v4], [[UInt8]](repeating: v6, count: FoundMessage.maximumAddresses)] {
+            let message = try #require(FoundMessage(addresses: addresses))
+            #expect(try FrameHeader(frame: message.encoded).type == .found)
+            #expect(try FoundMessage(payload: message.encoded.payload) == message)
+        }
+        #expect(FoundMessage(addresses: [[UInt8]](repeating: v4, count: 65))?.addresses.count == 64)
+        #expect(FoundMessage(addresses: []) == nil && FoundMessage(addresses: [v4, [1, 2, 3]]) == nil)
+        let value = [4] + v4 + [16] + v6
+        for count in 0..<value.count where count != 5 {
+            let payload = item(0x800f, Array(value[..<count]))
+            #expect(throws: FrameError.malformed(.found)) { _ = try FoundMessage(payload: payload) }
+        }
+        for value in [[5] + v4 + [0], [0], [UInt8](repeating: 0, count: 3)] + [
+            [[UInt8]](repeating: [4] + v4, count: 65).flatMap(\.self)
+        ] {
+            #expect(throws: FrameError.malformed(.found)) { _ = try FoundMessage(payload: item(0x800f, value)) }
+        }
+    }
+
     @Test(arguments: [Role.opener, .acceptor])
     func claim(_ role: Role) throws {
         let claim = Samples.claim(

@@ -124,6 +124,19 @@ private func text(of path: String) throws -> String {
         #expect(try RefusedMessage(payload: frame.payload) == message)
     }
 
+    @Test func lookupFrames() throws {
+        let (lookup, found) = (try vectors["lookup"], try vectors["found"])
+        let question = try #require(LookupMessage(name: lookup.text("name"), port: UInt16(lookup.number("port"))))
+        #expect(try question.encoded == lookup.bytes("frame"))
+        #expect(try LookupMessage(payload: lookup.bytes("frame").payload) == question)
+        let addresses = try found.text("addresses").split(separator: " ").map {
+            try Vector(values: ["a": String($0)]).bytes("a")
+        }
+        let answer = try #require(FoundMessage(addresses: addresses))
+        #expect(try answer.encoded == found.bytes("frame"))
+        #expect(try FoundMessage(payload: found.bytes("frame").payload) == answer)
+    }
+
     @Test(arguments: ["gone", "gone-unknown"])
     func goneFrame(_ name: String) throws {
         let vector = try vectors[name]
