@@ -15,13 +15,13 @@ final class Dial: EventHandler {
     ///   - ended: called when the connection is there, or has failed; not after ``release()``.
     /// - Throws: what connect(2) says at once.
     init(
-        _ destination: SocketAddress, from source: SocketAddress.Host?, _ transport: LinkTransport = .tcp,
-        on loop: EventLoop, ended: @escaping (Dial, Errno?) -> Void
+        _ destination: SocketAddress, from source: SocketAddress.Host? = nil, _ transport: LinkTransport = .tcp,
+        profile: LinkProfile = .ordinary, on loop: EventLoop, ended: @escaping (Dial, Errno?) -> Void
     ) throws(Errno) {
         self.loop = loop
         self.ended = ended
         let socket = try TCPSocket.dial(
-            destination, from: source.map { .address($0) } ?? .anywhere, transport: transport, profile: .ordinary)
+            destination, from: source.map { .address($0) } ?? .anywhere, transport: transport, profile: profile)
         let number = socket.number
         self.socket = consume socket
         registration = try loop.register(number, self)

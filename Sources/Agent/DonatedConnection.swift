@@ -11,20 +11,18 @@ import Transport
 /// The connection of a donated socket, whose SYN is held until there is a verdict: it is connected when its session is open or
 /// its server has accepted, and fails as they do. On the main loop.
 final class DonatedConnection {
-    /// How long a named gateway, or a detected one, is tried.
-    private static let openBudget = Interval.seconds(30)
     /// How long the leg may take once the SYN goes on: it does not leave this machine.
     private static let legLimit = Interval.seconds(10)
 
     /// Where the bytes of the leg go.
     private enum Carrier {
-        case session(Agent.Session)
+        case session(AwaitedSession)
         case server(Handoff<TCPSocket>)
     }
 
     private enum Stage {
         case routing
-        case opening(Agent.Session)
+        case opening(AwaitedSession)
         case dialling(Dial)
         case racing(PathRace)
         case awaitingLeg(Carrier)
@@ -37,13 +35,10 @@ final class DonatedConnection {
     private let destination: SocketAddress
     private let name: String
     private var stage = Stage.routing
-    private var route: GatewayRoute?
     /// The donor, as long as it waits.
     private var donor: ControlConnection?
     private var registration: Registration?
-    private var escrowKey: EscrowKey?
     private var timer: TimerToken?
-    private var lastFailure: LinkFailure?
 
     /// Answers the donor's question. It lives as long as somebody waits for it or its session does.
     static func handle(
@@ -86,9 +81,10 @@ final class DonatedConnection {
             guard case .routing = stage else { return }
             switch route {
             case .direct: dial()
+            case .forbidden: refuse(.connectionRefused)
             case .refused(let error): refuse(error)
             case .shim(let verdict): race(PathSearch(verdict, agent.rules))
-            case .session(let route): enter(through: route)
+            case .session(let route): open(through: route)
             }
         }
     }
@@ -99,7 +95,8 @@ final class DonatedConnection {
         agent.notices.explain("\(name) to \(destination): direct")
         do throws(Errno) {
             stage = .dialling(
-                try Dial(destination, from: boundHost, on: agent.loop) { [self] dial, error in
+                try Dial(destination, from: boundHost, profile: .relayed(to: destination), on: agent.loop) {
+                    [self] dial, error in
                     if let error { return refuse(error) }
                     if let socket = dial.release() { accept(.server(Handoff(socket))) }
                 })
@@ -125,72 +122,20 @@ final class DonatedConnection {
 
     // MARK: - Sessions
 
-    private func enter(through route: GatewayRoute) {
-        agent.admission.admit { [self] shortage in
-            guard let shortage else { return open(through: route) }
-            agent.notices.warn(
-                "\(name) to \(destination): \(shortage.explanation), and no session is suspended; refused")
-            refuse(.connectionRefused)
-        }
-    }
-
     private func open(through route: GatewayRoute) {
-        self.route = route
-        do {
-            let described = LedgerIdentity.Application(
-                source: nil, cookie: 0, isMapped: false, program: name, rule: route.rule)
-            let session = try agent.open(to: destination, through: route, described) { [self] in happened($0) }
-            stage = .opening(session)
-            schedule(after: DonatedConnection.openBudget)
-            agent.countConnections(+1)
-        } catch {
-            agent.admission.leave()
-            agent.notices.warn("\(name) to \(destination): \(error)")
-            refuse(error as? Errno ?? .noMemory)
-        }
-    }
-
-    private func happened(_ event: SessionEvent) {
-        switch event {
-        case .opened:
+        let session = AwaitedSession(for: name, to: destination, through: route, agent) { [self] outcome in
             guard case .opening(let session) = stage else { return }
-            agent.notices.explain("\(name) to \(destination): session \(session.id.hex)")
-            accept(.session(session))
-        case .linkFailed(let failure): linkFailed(failure)
-        case .suspension(let change):
-            agent.notice(change, of: "\(name) to \(destination)", through: route?.gatewayName ?? "gateway")
-        case .givenUp(let surrender): agent.notice(surrender, of: "\(name) to \(destination)")
-        case .ended(let ending): ended(ending)
-        case .legClosed: releaseLeg()
-        case .finished:
-            releaseLeg()
-            agent.countConnections(-1)
+            switch outcome {
+            case .opened: accept(.session(session))
+            case .failed(let failure):
+                if failure.isGateways {
+                    agent.notices.warn("\(name) to \(destination): \(failure.explanation(route.gatewayName))")
+                }
+                refuse(failure.errno)
+            }
         }
-    }
-
-    private func linkFailed(_ failure: LinkFailure) {
-        lastFailure = failure
-        guard case .opening(let session) = stage else {
-            return agent.notices.explain("\(name) to \(destination): link lost: \(failure.explanation); resuming")
-        }
-        let remark = agent.openingFailed(through: route)
-        // Another try would find the same key.
-        if case .security(.untrustedKey) = failure { return session.giveUpOpening() }
-        agent.notices.warn(
-            "\(route?.gatewayName ?? "gateway"): \(failure.explanation); trying for "
-                + "\(DonatedConnection.openBudget.seconds) s\(remark)")
-    }
-
-    private func ended(_ ending: Ending) {
-        guard case .opening = stage else {
-            if let text = ending.explanation { agent.notices.warn("\(name) to \(destination): \(text)") }
-            return
-        }
-        guard case .refused(let refusal) = ending else { return refuse(lastFailure?.errno ?? .connectionRefused) }
-        if refusal.code == .notAllowed || refusal.code == .failed || refusal.code == .exhausted {
-            agent.notices.warn("\(route?.gatewayName ?? "gateway") refuses \(destination): \(refusal.text)")
-        }
-        refuse(Errno(refusal.code))
+        stage = .opening(session)
+        session.open()
     }
 
     // MARK: - The verdict
@@ -198,7 +143,7 @@ final class DonatedConnection {
     /// The connection is there: lets the SYN go on.
     private func accept(_ carrier: Carrier) {
         stage = .awaitingLeg(carrier)
-        schedule(after: DonatedConnection.legLimit)
+        timer = agent.loop.schedule(self, at: agent.loop.now + DonatedConnection.legLimit)
         _ = try? donor?.send(.accepted)
     }
 
@@ -215,7 +160,7 @@ final class DonatedConnection {
         releaseDonor()
         let leg = Leg(descriptor: leg, application: source)
         switch carrier {
-        case .session(let session): escrowKey = agent.bring(leg, to: session)
+        case .session(let session): session.bring(leg)
         case .server(let socket):
             guard let socket = socket.take() else { return }
             agent.countConnections(+1)
@@ -234,26 +179,16 @@ final class DonatedConnection {
         case .routing, .running, .over: break
         case .dialling(let dial): dial.release()
         case .racing(let race): race.cancel()
-        case .opening(let session): session.giveUpOpening()
+        case .opening(let session): session.giveUp()
         case .awaitingLeg(let carrier):
-            if case .session(let session) = carrier { session.withDriver { driver, _ in driver.abandonLeg() } }
+            if case .session(let session) = carrier { session.giveUp() }
         }
-    }
-
-    private func releaseLeg() {
-        if let escrowKey { agent.escrow.release(escrowKey) }
-        escrowKey = nil
     }
 
     private func releaseDonor() {
         if let registration { agent.loop.deregister(registration) }
         registration = nil
         donor = nil
-    }
-
-    private func schedule(after interval: Interval) {
-        cancelTimer()
-        timer = agent.loop.schedule(self, at: agent.loop.now + interval)
     }
 
     private func cancelTimer() {
@@ -275,12 +210,6 @@ extension DonatedConnection: EventHandler, TimerHandler {
 
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         timer = nil
-        if case .opening = stage {
-            agent.notices.warn(
-                "\(name) to \(destination): \(route?.gatewayName ?? "gateway") could not be reached for "
-                    + "\(DonatedConnection.openBudget.seconds) s")
-            return refuse(lastFailure?.errno ?? .timedOut)
-        }
         // The program has closed its socket meanwhile.
         leave()
     }

@@ -14,9 +14,9 @@ import Transport
 final class ProxyRequest {
     private enum Attempt {
         case none
-        case dial(DirectDial)
+        case dial(Dial)
         case race(PathRace)
-        case session(ProxiedSession)
+        case session(AwaitedSession)
     }
 
     private let agent: Agent
@@ -121,12 +121,16 @@ final class ProxyRequest {
     // MARK: - Without a session
 
     private func dial(_ destination: SocketAddress) {
-        let dial = DirectDial.start(to: destination, on: agent.loop) { [self] socket in
-            join(socket)
-        } failed: { [self] error in
+        do throws(Errno) {
+            let dial = try Dial(destination, profile: .relayed(to: destination), on: agent.loop) { [self] dial, error in
+                let socket = dial.release()
+                if let error { return failed(destination, error) }
+                if let socket { join(socket) }
+            }
+            attempt = .dial(dial)
+        } catch {
             failed(destination, error)
         }
-        if let dial { attempt = .dial(dial) }
     }
 
     private func race(_ destination: SocketAddress, _ search: PathSearch) {
@@ -163,15 +167,20 @@ final class ProxyRequest {
         }
     }
 
-    private func session(to destination: SocketAddress, through route: GatewayRoute) -> ProxiedSession {
-        let session = ProxiedSession(to: destination, through: route, agent) { [self] in happened($0, to: destination) }
+    private func session(to destination: SocketAddress, through route: GatewayRoute) -> AwaitedSession {
+        let session = AwaitedSession(for: Applicant.socksName, to: destination, through: route, agent) { [self] in
+            happened($0, to: destination, through: route)
+        }
         attempt = .session(session)
         return session
     }
 
-    private func happened(_ outcome: ProxiedSession.Outcome, to destination: SocketAddress) {
+    private func happened(
+        _ outcome: AwaitedSession.Outcome, to destination: SocketAddress, through route: GatewayRoute
+    ) {
         switch outcome {
-        case .failed(let failure, let text):
+        case .failed(let reason):
+            let (failure, text) = (ProxyFailure(reason), reason.explanation(route.gatewayName))
             if failure == .notAllowed || failure == .general { agent.notices.warn("\(name): \(text)") }
             tryNext(orDeny: failure, text)
         case .opened:
@@ -217,7 +226,7 @@ extension ProxyRequest: EventHandler {
         guard let client = leave() else { return }
         switch given {
         case .none: break
-        case .dial(let dial): dial.cancel()
+        case .dial(let dial): dial.release()
         case .race(let race): race.cancel()
         case .session(let session): session.giveUp()
         }

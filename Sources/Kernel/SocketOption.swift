@@ -20,19 +20,19 @@ public enum SocketOption {
     }
 
     /// Whether this is a socket of Multipath TCP, whatever its connection has come to.
-    static func isMultipath(_ socket: Int32) throws(Errno) -> Bool {
+    public static func isMultipath(_ socket: Int32) throws(Errno) -> Bool {
         try read(SOL_SOCKET, SO_PROTOCOL, of: socket, initial: Int32(0)) == Int32(IPPROTO_MPTCP)
     }
 
     /// Leaves the choice of a port to connect(2), or to bind(2). Multipath TCP learned of it late (Linux 6.9); without it, bind(2) chooses.
-    static func setBindsLater(_ later: Bool, of socket: Int32) throws(Errno) {
+    public static func setBindsLater(_ later: Bool, of socket: Int32) throws(Errno) {
         do throws(Errno) {
             try set(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: socket, to: Int32(later ? 1 : 0))
         } catch .notSupportedOnSocket {}
     }
 
     /// Whether bind(2) leaves the choice of a port to connect(2).
-    static func bindsLater(_ socket: Int32) throws(Errno) -> Bool {
+    public static func bindsLater(_ socket: Int32) throws(Errno) -> Bool {
         do throws(Errno) {
             return try read(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, of: socket, initial: Int32(0)) != 0
         } catch .notSupportedOnSocket {

@@ -7,17 +7,28 @@ import SessionProtocol
 import SystemPackage
 import Transport
 
-/// A session that a client of the SOCKS port waits for, and then has. On the main loop.
-final class ProxiedSession {
+/// A session that somebody waits for who can still be told anything: a client of the SOCKS port, or a donated socket whose SYN is
+/// held. On the main loop.
+final class AwaitedSession {
     /// How long a gateway is tried.
     private static let openBudget = Interval.seconds(30)
 
     enum Outcome {
         case opened
-        case failed(ProxyFailure, String)
+        case failed(Failure)
+    }
+
+    /// Why there is none.
+    enum Failure {
+        case refused(RefusedMessage)
+        /// With what has become of the last link.
+        case unreachable(LinkFailure?)
+        /// The limits of this process, or the kernel's.
+        case impossible(any Error)
     }
 
     private let agent: Agent
+    private let program: String
     private let destination: SocketAddress
     private let route: GatewayRoute
     /// Of the client's connection: its copy in escrow, once that is this object's to release.
@@ -28,10 +39,14 @@ final class ProxiedSession {
     /// Nil when it has been called, or nobody waits any more.
     private var decided: ((Outcome) -> Void)?
 
-    /// - Parameter decided: called once, unless it is given up before; maybe before what opens it returns.
+    /// - Parameters:
+    ///   - program: who waits.
+    ///   - decided: called once, unless it is given up before; maybe before what opens it returns.
     init(
-        to destination: SocketAddress, through route: GatewayRoute, _ agent: Agent, decided: @escaping (Outcome) -> Void
+        for program: String, to destination: SocketAddress, through route: GatewayRoute, _ agent: Agent,
+        decided: @escaping (Outcome) -> Void
     ) {
+        self.program = program
         self.destination = destination
         self.route = route
         self.agent = agent
@@ -40,11 +55,11 @@ final class ProxiedSession {
 
     /// Opens it, once there is room for one more.
     ///
-    /// - Parameter key: of the client's connection in escrow, so that a successor of this process finds it.
-    func open(heldUnder key: EscrowKey) {
+    /// - Parameter key: of the client's connection in escrow, so that a successor of this process finds it; if it is there already.
+    func open(heldUnder key: EscrowKey = EscrowKey(0)) {
         agent.admission.admit { [self] shortage in
             guard let shortage else { return begin(key) }
-            decide(.failed(.general, "\(shortage.explanation), and no session is suspended"))
+            decide(.failed(.impossible(NoRoom(shortage: shortage))))
         }
     }
 
@@ -57,14 +72,14 @@ final class ProxiedSession {
     private func begin(_ key: EscrowKey) {
         guard decided != nil else { return agent.admission.leave() }
         let described = LedgerIdentity.Application(
-            source: nil, cookie: 0, isMapped: false, program: Applicant.socksName, rule: route.rule)
+            source: nil, cookie: 0, isMapped: false, program: program, rule: route.rule)
         do {
             session = try agent.open(to: destination, through: route, leg: key, described) { [self] in happened($0) }
             budget = agent.loop.schedule(self, at: agent.loop.now + Self.openBudget)
             agent.countConnections(+1)
         } catch {
             agent.admission.leave()
-            decide(.failed((error as? Errno).map { ProxyFailure($0) } ?? .general, "\(error)"))
+            decide(.failed(.impossible(error)))
         }
     }
 
@@ -77,6 +92,11 @@ final class ProxiedSession {
     func bring(_ leg: consuming TCPSocket, _ key: EscrowKey) {
         escrowKey = key
         session?.bring(Handoff(leg), key)
+    }
+
+    /// The same for a connection of which no copy is in escrow yet.
+    func bring(_ leg: consuming Leg) {
+        if let session { escrowKey = agent.bring(leg, to: session) }
     }
 
     /// The client has gone.
@@ -103,7 +123,7 @@ final class ProxiedSession {
         }
     }
 
-    private var name: String { "\(Applicant.socksName) to \(destination)" }
+    private var name: String { "\(program) to \(destination)" }
 
     private func linkFailed(_ failure: LinkFailure) {
         lastFailure = failure
@@ -121,10 +141,9 @@ final class ProxiedSession {
             return
         }
         switch ending {
-        case .refused(let refusal): decide(.failed(ProxyFailure(refusal.code), refusal.text))
+        case .refused(let refusal): decide(.failed(.refused(refusal)))
         case .finished, .abortedHere, .abortedByPeer, .gone, .expired, .unconfirmed, .violation, .dropped:
-            let reason = lastFailure?.explanation ?? "gave no answer"
-            decide(.failed(ProxyFailure(unreachable: lastFailure), "\(route.gatewayName) \(reason)"))
+            decide(.failed(.unreachable(lastFailure)))
         }
     }
 
@@ -139,32 +158,46 @@ final class ProxiedSession {
     }
 }
 
-extension ProxiedSession: TimerHandler {
+extension AwaitedSession: TimerHandler {
     func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         budget = nil
         session?.giveUpOpening()
     }
 }
 
-extension ProxyFailure {
-    /// What a client hears whose gateway could not be reached, as its last link has failed.
-    init(unreachable failure: LinkFailure?) {
-        switch failure {
-        case .handshakeTimeout, .silent, nil: self = .timedOut
-        case .socket(let code) where code == Errno.timedOut.rawValue: self = .timedOut
-        case .closed, .socket, .frame, .unproven, .staleEpoch, .otherInstance, .security: self = .hostUnreachable
+/// There is no room for another session.
+private struct NoRoom: Error, CustomStringConvertible {
+    let shortage: Shortage
+
+    var description: String { "\(shortage.explanation), and no session is suspended" }
+}
+
+extension AwaitedSession.Failure {
+    /// For people.
+    ///
+    /// - Parameter gateway: its name.
+    func explanation(_ gateway: String) -> String {
+        switch self {
+        case .refused(let refusal): refusal.text
+        case .unreachable(let failure): "\(gateway) \(failure?.explanation ?? "gave no answer")"
+        case .impossible(let error): "\(error)"
         }
     }
 
-    /// What a gateway refused a session with.
-    init(_ code: RefusedMessage.Code) {
-        switch code {
-        case .connectionRefused: self = .refused
-        case .networkUnreachable: self = .networkUnreachable
-        case .hostUnreachable: self = .hostUnreachable
-        case .timedOut: self = .timedOut
-        case .notAllowed: self = .notAllowed
-        case .exhausted, .malformed, .identifierInUse, .failed: self = .general
+    /// Whether the target has no part in it, so that people must know.
+    var isGateways: Bool {
+        switch self {
+        case .refused(let refusal): [.notAllowed, .failed, .exhausted].contains(refusal.code)
+        case .unreachable, .impossible: true
+        }
+    }
+
+    /// What connect(2) says.
+    var errno: Errno {
+        switch self {
+        case .refused(let refusal): Errno(refusal.code)
+        case .unreachable(let failure): failure?.errno ?? .connectionRefused
+        case .impossible(let error): error as? Errno ?? .connectionRefused
         }
     }
 }
