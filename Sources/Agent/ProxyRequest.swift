@@ -28,6 +28,8 @@ final class ProxyRequest {
     private var attempt = Attempt.none
     /// Of the client's connection, once it may have a session.
     private var escrowKey: EscrowKey?
+    /// Its connection must stay open until the keeper has its copy.
+    private var isGoingIntoEscrow = false
 
     /// Answers a client.
     static func begin(_ client: consuming ProxyClient, to asked: ProxyAddress, _ agent: Agent) {
@@ -160,8 +162,9 @@ final class ProxyRequest {
     private func open(_ destination: SocketAddress, through route: GatewayRoute) {
         if let escrowKey { return session(to: destination, through: route).open(heldUnder: escrowKey) }
         guard let number = client?.socket.number else { return }
+        isGoingIntoEscrow = true
         agent.escrow.hold(.leg, number) { [self] key in
-            guard client != nil else { return agent.escrow.release(key) }
+            isGoingIntoEscrow = false
             escrowKey = key
             session(to: destination, through: route).open(heldUnder: key)
         }
@@ -221,7 +224,7 @@ final class ProxyRequest {
 extension ProxyRequest: EventHandler {
     /// A client that has reset its connection waits no longer. One that has only ended its side may well do so.
     func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {
-        guard !events.isDisjoint(with: [.error, .hangup]) else { return }
+        guard !events.isDisjoint(with: [.error, .hangup]), !isGoingIntoEscrow else { return }
         let given = attempt
         guard let client = leave() else { return }
         switch given {

@@ -88,8 +88,9 @@ struct AgentCommand: ParsableCommand {
 
     func validate() throws {
         if socks == nil, replace == nil { throw ValidationError("give --socks HOST:PORT, or --replace PROCESS") }
-        if socks == nil, socksUsers != nil || anyone {
-            throw ValidationError("--socks-users and --anyone belong to --socks")
+        let changesNothing = socksUsers == nil && !anyone && resolve == .here && gateway == nil
+        if socks == nil, !changesNothing || treatment != nil || detection != nil {
+            throw ValidationError("other options than --replace belong to --socks")
         }
         if resolve == .gateway, gateway == nil { throw ValidationError("--resolve gateway needs --gateway") }
         if socksUsers != nil, anyone { throw ValidationError("--socks-users and --anyone exclude each other") }

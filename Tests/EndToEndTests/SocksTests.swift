@@ -376,6 +376,8 @@ extension EndToEnd {
                     (["--socks", "localhost:1080", "--socks-users", "/run/none"], "cannot read /run/none"),
                     (["--socks", "localhost"], "is no HOST:PORT"), ([], "--socks HOST:PORT"),
                     (["--replace", "1", "--anyone"], "belong to --socks"),
+                    (["--replace", "1", "--gateway", "edge"], "belong to --socks"),
+                    (["--socks", "localhost:1080", "--resolve", "gateway"], "needs --gateway"),
                 ] {
                     let outcome = try lab["client"].run([usl, "agent"] + options)
                     #expect(
