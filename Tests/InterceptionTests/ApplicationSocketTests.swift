@@ -101,6 +101,16 @@ import Testing
         return try LegSocket.localAddress(of: probe.number)
     }
 
+    /// A refusal frees the port that was chosen, though the socket's name still has its number.
+    @Test(arguments: Kind.allCases) func aRefusedSocketIsExpectedFromItsNextPort(kind: Kind) throws {
+        let socket = try tcpSocket(kind.family, nonBlocking: false)
+        let first = try look(at: socket, kind.destination).prepareLeg()
+        let nobody = try tcpSocket(first.family)
+        let refusing = try LegSocket.bind(nobody.number, to: .loopback(like: first.source.host, port: 0))
+        #expect(connect(socket, to: first.spelling(of: refusing)) == ECONNREFUSED)
+        try expectLeg(of: socket, to: kind.destination)
+    }
+
     @Test func aBoundPortIsKept() throws {
         let socket = try tcpSocket(AF_INET)
         let bound = try LegSocket.bind(socket.number, to: address("127.0.0.5", 0))
