@@ -30,7 +30,7 @@ struct AgentCommand: ParsableCommand {
               usl agent --socks localhost:1080 --gateway edge
               usl agent --socks localhost:1080 --gateway edge --resolve gateway
               curl --socks5-hostname localhost:1080 https://db1/
-              ssh -o ProxyCommand='ncat --proxy localhost:1080 --proxy-type socks5 %h %p' db1
+              ssh -o ProxyCommand='nc -x localhost:1080 %h %p' db1
               git -c http.proxy=socks5h://localhost:1080 clone https://db1/project
               chromium --proxy-server=socks5://localhost:1080
               ALL_PROXY=socks5h://localhost:1080 program
