@@ -43,7 +43,7 @@ extension EndToEnd {
                         s.connect((host, port))
                         print('connected', s.getsockname()[0], s.getpeername()[:2])
                     except OSError as error:
-                        print(host, errno.errorcode.get(error.errno, error), s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+                        print(host, errno.errorcode.get(error.errno, error))
                 address, address6 = sys.argv[1:]
                 attempt(address, 7000)
                 attempt(address6, 7000, socket.AF_INET6)
