@@ -31,8 +31,7 @@ final class Agent {
     private(set) lazy var detection = Detection(
         isPlain: options.isPlain, trust: trust,
         store: DetectionStore(in: options.state, on: loop) { [unowned self] in notices.explain($0) }, on: loop)
-    /// What applications take their sockets for, by the cookie of the socket.
-    private(set) var socketNames: [UInt64: SocketNames] = [:]
+    var knownSockets = KnownSockets()
     /// Where further addresses of destinations come from.
     let alternates: AlternateAddresses
     let rules: RuleBook
@@ -168,21 +167,6 @@ final class Agent {
         }
     }
 
-    /// What applications hear that ask once more since a predecessor has died before it answered, by the cookies of their
-    /// sockets.
-    private var answers: [UInt64: (destination: SocketAddress, ControlResponse)] = [:]
-
-    func promise(_ answer: ControlResponse, to leg: ExpectedLeg) { answers[leg.cookie] = (leg.destination, answer) }
-    func forgetPromise(to cookie: UInt64) { answers[cookie] = nil }
-
-    /// A socket may be used again, for another destination.
-    func promised(_ application: borrowing ApplicationSocket) -> ControlResponse? {
-        guard let (destination, answer) = answers[application.cookie], destination == application.destination else {
-            return nil
-        }
-        return answer
-    }
-
     /// Lets another session in when this one has ended or is given up.
     func counted(_ event: @escaping (SessionEvent) -> Void) -> (SessionEvent) -> Void {
         var isHere = true
@@ -203,9 +187,6 @@ final class Agent {
     }
 
     // MARK: - Names
-
-    func remember(_ cookie: UInt64, _ names: SocketNames) { socketNames[cookie] = names }
-    func forget(_ cookie: UInt64) { socketNames[cookie] = nil }
 
     /// An application has resolved a name.
     func resolved(_ name: ResolvedName) {

@@ -77,7 +77,7 @@ public final class AgentProcess {
                 connect: { library, asked, blocks, socket in
                     ConnectRequest.handle(library, asked, blocks: blocks, socket, agent)
                 },
-                names: { agent.socketNames[$0] }, resolved: { agent.resolved($0) },
+                names: { agent.knownSockets.names(of: $0) }, resolved: { agent.resolved($0) },
                 associate: { agent.relays.associate($0, $1, connecting: $2, $3) },
                 relayed: { agent.relays.name(at: $0, local: $1) },
                 held: { DonatedConnection.handle($0, $1, $2, $3, agent) },

@@ -65,7 +65,7 @@ final class ConnectRequest {
                 try library.send(.direct)
                 return
             }
-            if let answer = agent.promised(application) {
+            if let answer = agent.knownSockets.promised(application) {
                 _ = consume application
                 return try library.send(answer)
             }
@@ -206,7 +206,8 @@ final class ConnectRequest {
             source: source, destination: asked, cookie: application.cookie,
             proof: LegProof(ledgerValue: application.proof))
         request.held = held
-        agent.promise(.held(AddressBytes(expected.spelling(of: held.address))), to: expected)
+        agent.knownSockets.promise(
+            .held(AddressBytes(expected.spelling(of: held.address))), to: expected, by: request)
         request.schedule(.budget, after: openBudget)
         request.openHeld(through: route, expected, key)
     }
@@ -239,8 +240,8 @@ final class ConnectRequest {
     private func opened() {
         guard case .opening = stage, let expected else { return }
         agent.notices.explain("\(name) to \(destination): session \(session?.id.hex ?? "?")")
-        agent.remember(
-            expected.cookie, SocketNames(peer: asked, local: AddressBytes(expected.localName)))
+        agent.knownSockets.remember(
+            expected.cookie, SocketNames(peer: asked, local: AddressBytes(expected.localName)), by: self)
         stage = .awaitingLeg
         schedule(.leg, after: expected.legLimit)
         if let held {
@@ -274,7 +275,7 @@ final class ConnectRequest {
     private func endWaiting() {
         held?.end()
         held = nil
-        if let expected { agent.forgetPromise(to: expected.cookie) }
+        if let expected { agent.knownSockets.forgetPromise(to: expected.cookie, by: self) }
     }
 
     // MARK: - Failing
@@ -339,7 +340,7 @@ final class ConnectRequest {
         // Still there if the leg came when the session was gone already.
         releaseLeg()
         if let ticket { agent.desk.giveBack(ticket) }
-        if let expected { agent.forget(expected.cookie) }
+        if let expected { agent.knownSockets.forget(expected.cookie, by: self) }
         stage = .over
         if let session { agent.sessionFinished(session.id) }
     }

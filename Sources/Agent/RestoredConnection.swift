@@ -43,8 +43,9 @@ final class RestoredConnection {
                     proof: LegProof(ledgerValue: application.proof)
                 ).localName
             }
-            agent.remember(
-                application.cookie, SocketNames(peer: AddressBytes(asked), local: local.map { AddressBytes($0) }))
+            agent.knownSockets.remember(
+                application.cookie, SocketNames(peer: AddressBytes(asked), local: local.map { AddressBytes($0) }),
+                by: self)
         }
         if hadLeg, let leg = try? stored.leg?.localAddress(), let from = application.source,
             let ticket = agent.desk.occupy(leg.unmapped, by: from)
@@ -94,7 +95,8 @@ final class RestoredConnection {
     }
 
     private func awaitLeg(_ expected: ExpectedLeg, at address: SocketAddress) {
-        agent.promise(.leg(AddressBytes(expected.spelling(of: address))), to: expected)
+        agent.knownSockets.promise(
+            .leg(AddressBytes(expected.spelling(of: address))), to: expected, by: self)
         timer = agent.loop.schedule(self, at: agent.loop.now + expected.legLimit)
     }
 
@@ -113,7 +115,7 @@ final class RestoredConnection {
         timer = nil
         held?.end()
         held = nil
-        agent.forgetPromise(to: application.cookie)
+        agent.knownSockets.forgetPromise(to: application.cookie, by: self)
     }
 
     // MARK: - The session
@@ -136,7 +138,7 @@ final class RestoredConnection {
             releaseLeg()
             for ticket in tickets { agent.desk.giveBack(ticket) }
             tickets = []
-            agent.forget(application.cookie)
+            agent.knownSockets.forget(application.cookie, by: self)
             agent.sessionFinished(session.id)
         }
     }

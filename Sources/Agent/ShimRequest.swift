@@ -234,8 +234,9 @@ final class ShimRequest {
             let held = try HeldApplication(family: expected.family, agent)
             stage = .held(held, expected, race)
             agent.countConnections(+1)
-            agent.remember(
-                expected.cookie, SocketNames(peer: AddressBytes(destination), local: AddressBytes(expected.localName)))
+            agent.knownSockets.remember(
+                expected.cookie, SocketNames(peer: AddressBytes(destination), local: AddressBytes(expected.localName)),
+                by: self)
             if failure == 0 { race.takeOverFirst() }
             held.secure { [self] _ in leave(.held(AddressBytes(expected.spelling(of: held.address)))) }
         } catch {
@@ -288,7 +289,7 @@ final class ShimRequest {
     }
 
     private func forget(_ expected: ExpectedLeg) {
-        agent.forget(expected.cookie)
+        agent.knownSockets.forget(expected.cookie, by: self)
         agent.countConnections(-1)
     }
 }

@@ -56,6 +56,9 @@ public struct ApplicationSocket: ~Copyable, Sendable {
         return bound.with(port: 0)
     }
 
+    /// Whether it has this port.
+    public func isBound(to port: UInt16) -> Bool { bound.port == port }
+
     consuming func intoDescriptor() -> Descriptor { descriptor }
 
     /// Why this connection can not run over a leg on loopback; nil if it can.
@@ -91,6 +94,7 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// - Returns: what to know once this copy is closed.
     public consuming func prepareLeg() throws(Errno) -> ExpectedLeg {
         SocketOption.setReno(of: descriptor.number)
+        SocketOption.connectAtOnce(descriptor.number)
         let proof = try LegProof(of: descriptor.number, hasPort: bound.port != 0)
         return ExpectedLeg(source: try bindSource(), destination: destination, cookie: cookie, proof: proof)
     }

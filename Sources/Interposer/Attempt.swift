@@ -8,6 +8,8 @@ struct Attempt: ~Copyable {
     /// How connect(2) ends.
     enum Verdict {
         case connected
+        /// connect(2) has not waited for the network.
+        case deferred
         /// Under way on the application's own socket.
         case underWay
         /// The same, and a signal has come.
@@ -20,6 +22,7 @@ struct Attempt: ~Copyable {
     private enum Own {
         case underWay
         case connected
+        case deferred
         case failed(Int32)
         /// The agent has taken the socket off its path, and is about to say where it shall go.
         case surrendered
@@ -82,6 +85,7 @@ struct Attempt: ~Copyable {
     private func verdict(waits: Bool, isInterrupted: Bool, isOverdue: Bool) -> Verdict? {
         switch own {
         case .connected: return .connected
+        case .deferred: return .deferred
         case .failed(let code):
             return agentListens && isFailureOfPath(code) && !isInterrupted && !isOverdue ? nil : .failed(code)
         case .underWay:
@@ -95,7 +99,8 @@ struct Attempt: ~Copyable {
 
     private mutating func begin() {
         if nextConnect(socket, address, length) == 0 {
-            own = .connected
+            // Nothing that is far is connected at once.
+            own = .deferred
         } else {
             own = usl_errno() == EINPROGRESS ? .underWay : .failed(usl_errno())
         }
@@ -125,7 +130,7 @@ struct Attempt: ~Copyable {
         switch own {
         case .failed(let code): ask(code)
         case .underWay where isSilent: ask(0)
-        case .underWay, .connected, .surrendered: break
+        case .underWay, .connected, .deferred, .surrendered: break
         }
     }
 

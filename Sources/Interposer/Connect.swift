@@ -66,6 +66,8 @@ private func end(
     // To a socket that did not block, connect(2) has yet to say so: unasked, it would say it to the application's next call, which
     // is to be EISCONN.
     case .connected where waits: return nextConnect(socket, address, length)
+    // TCP_FASTOPEN_CONNECT: the SYN leaves with the first write.
+    case .deferred: return 0
     case .connected, .underWay: usl_set_errno(EINPROGRESS)
     case .interrupted: usl_set_errno(EINTR)
     case .failed(let code):
@@ -121,7 +123,7 @@ func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -
 
 /// A TCP socket of the address's family that is neither connected nor connecting nor listening: in all other states the
 /// answer (`EALREADY`, `EISCONN`, …) is the kernel's.
-private func isUnconnectedTCP(_ socket: Int32, _ address: AddressBytes) -> Bool {
+func isUnconnectedTCP(_ socket: Int32, _ address: AddressBytes) -> Bool {
     isTCP(socket) && integerOption(socket, SO_DOMAIN) == Int32(address[0]) | Int32(address[1]) << 8
         && tcpState(of: socket) == tcpClose
 }

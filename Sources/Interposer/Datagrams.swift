@@ -9,6 +9,9 @@ public func interposedSendTo(
     _ socket: Int32, _ buffer: UnsafeRawPointer?, _ size: Int, _ flags: Int32, _ address: UnsafePointer<sockaddr>?,
     _ length: socklen_t
 ) -> Int {
+    if flags & fastOpen != 0, let result = connectForSending(socket, address, length, flags) {
+        return result < 0 ? -1 : nextSendTo(socket, buffer, size, flags & ~fastOpen, nil, 0)
+    }
     guard isListed(address, length) else { return nextSendTo(socket, buffer, size, flags, address, length) }
     return sendListed(socket, buffer, size, flags, address, length)
 }
@@ -30,6 +33,17 @@ private func sendListed(
 /// sendmsg(2) of the application.
 @c(sendmsg)
 public func interposedSendMessage(_ socket: Int32, _ message: UnsafePointer<msghdr>?, _ flags: Int32) -> Int {
+    if flags & fastOpen != 0, let message,
+        let result = connectForSending(
+            socket, message.pointee.msg_name?.assumingMemoryBound(to: sockaddr.self), message.pointee.msg_namelen, flags
+        )
+    {
+        guard result == 0 else { return -1 }
+        // A copy: the caller's stays as it is.
+        var rest = message.pointee
+        (rest.msg_name, rest.msg_namelen) = (nil, 0)
+        return nextSendMessage(socket, &rest, flags & ~fastOpen)
+    }
     guard let message, isListed(message.pointee.msg_name, message.pointee.msg_namelen) else {
         return nextSendMessage(socket, message, flags)
     }
@@ -41,7 +55,9 @@ public func interposedSendMessage(_ socket: Int32, _ message: UnsafePointer<msgh
 public func interposedSendMessages(
     _ socket: Int32, _ messages: UnsafeMutablePointer<mmsghdr>?, _ count: UInt32, _ flags: Int32
 ) -> Int32 {
-    guard let messages, isAnyListed(messages, count) else { return nextSendMessages(socket, messages, count, flags) }
+    guard let messages, flags & fastOpen != 0 || isAnyListed(messages, count) else {
+        return nextSendMessages(socket, messages, count, flags)
+    }
     // One by one. As the kernel does it: what fails after the first ends the call, and is no error of it.
     var sent: Int32 = 0
     let errnoBefore = usl_errno()

@@ -40,6 +40,12 @@ public enum SocketOption {
         }
     }
 
+    /// Takes `TCP_FASTOPEN_CONNECT` away, by which no SYN may leave before the first write (tcp(7)): a leg is waited for.
+    static func connectAtOnce(_ socket: Int32) {
+        let isSet = (try? read(Int32(IPPROTO_TCP), TCP_FASTOPEN_CONNECT, of: socket, initial: Int32(0))) != 0
+        if isSet { try? set(Int32(IPPROTO_TCP), TCP_FASTOPEN_CONNECT, of: socket, to: Int32(0)) }
+    }
+
     /// Selects reno where the kernel has it: with bbr, the usual default, loopback carries a third of what reno does.
     public static func setReno(of socket: Int32) {
         let name = "reno"

@@ -63,7 +63,7 @@ struct ConnectRequestTests {
             #expect(answer == .refused(errno.rawValue))
         }
         try turn(agent.loop) { agent.agent.connectionCount == 0 }
-        #expect(agent.legsInEscrow() == 0 && agent.agent.socketNames.isEmpty)
+        #expect(agent.legsInEscrow() == 0 && agent.agent.knownSockets.socketNames.isEmpty)
     }
 
     @Test("a gateway that gave the session up before this end could confirm it is asked for another")
