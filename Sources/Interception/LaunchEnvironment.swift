@@ -31,20 +31,23 @@ public struct LaunchEnvironment: Sendable {
     ///   - datagramPorts: UDP ports of which datagrams concern USL.
     ///   - isMultipath: whether the program's own sockets are to be of Multipath TCP. Rules cannot say so: a program makes its
     ///     socket before it says what for.
+    ///   - preloads: whether the library is to be loaded. If not, `LD_PRELOAD` is what it was.
     public func applied(
-        to environment: [String], agent: String, datagramPorts: [ClosedRange<UInt16>], isMultipath: Bool
+        to environment: [String], agent: String, datagramPorts: [ClosedRange<UInt16>], isMultipath: Bool, preloads: Bool
     ) -> [String] {
-        let others = environment.last { $0.hasPrefix("LD_PRELOAD=") }?.dropFirst("LD_PRELOAD=".count) ?? ""
+        let others = environment.last { $0.hasPrefix("LD_PRELOAD=") }?.dropFirst("LD_PRELOAD=".count)
         let libraries =
-            [library] + others.split(whereSeparator: Self.separates).map(String.init).filter { $0 != library }
+            (preloads ? [library] : [])
+            + (others ?? "").split(whereSeparator: Self.separates).map(String.init).filter { $0 != library }
+        let preloaded = preloads || others != nil ? ["LD_PRELOAD=" + libraries.joined(separator: ":")] : []
         let rest = environment.filter { entry in
             !["LD_PRELOAD=", "USL_AGENT=", "USL_UDP_PORTS=", "USL_TRANSPORT="].contains { entry.hasPrefix($0) }
         }
         let ports = Self.merged(datagramPorts).map {
             $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
         }
-        return rest + [
-            "LD_PRELOAD=" + libraries.joined(separator: ":"), "USL_AGENT=" + agent,
+        return rest + preloaded + [
+            "USL_AGENT=" + agent,
             "USL_UDP_PORTS=" + ports.joined(separator: ","), "USL_TRANSPORT=" + (isMultipath ? "mptcp" : ""),
         ]
     }

@@ -17,6 +17,14 @@ struct InterceptionOptions: ParsableArguments {
                 + "which reaches static programs too.", valueName: "auto|preload|donate"))
     var intercept = Mode.auto
 
+    /// Whether connections are got hold of by the library, and go past USL where that cannot be loaded.
+    var usesLibrary: Bool {
+        switch intercept {
+        case .auto, .preload: true
+        case .donate: false
+        }
+    }
+
     /// The best first.
     var interceptors: [Interceptor] {
         switch intercept {

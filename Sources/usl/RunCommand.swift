@@ -62,11 +62,18 @@ struct RunCommand: ParsableCommand {
         let options = try agentOptions()
         let environment = try LaunchEnvironment()
         let says = says.verbosity
+        let program = ProgramFile.find(command[0])
+        if says > .quiet, treatment != .direct, interception.usesLibrary {
+            let remark = program?.remark(String(decoding: command[0], as: UTF8.self))
+            if let remark { Diagnostics.report(remark) }
+        }
         Launcher.run(
             command, isQuiet: says == .quiet, interceptors: interception.interceptors,
             explain: { if says == .verbose { Diagnostics.report($0) } }
         ) {
-            try ControlSocket(of: .agent) { environment.variables(agent: $0, options) }
+            try ControlSocket(of: .agent) {
+                environment.variables(agent: $0, options, preloads: program?.takesLibrary ?? true)
+            }
         } agent: { control, channel, escrow in
             AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)
         }
@@ -98,12 +105,16 @@ let detectionHelp = ArgumentHelp(
 
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.
-    fileprivate func variables(agent path: String, _ options: AgentOptions) -> [String: String] {
+    fileprivate func variables(
+        agent path: String, _ options: AgentOptions, preloads: Bool
+    ) -> [String: String] {
         let preloaded = variable("LD_PRELOAD").map { ["LD_PRELOAD=\($0)"] } ?? []
         var variables: [String: String] = [:]
         let ports = options.treatment == .direct ? [] : options.configuration.datagramPorts
         let isMultipath = options.transport == .mptcp
-        for entry in applied(to: preloaded, agent: path, datagramPorts: ports, isMultipath: isMultipath) {
+        for entry in applied(
+            to: preloaded, agent: path, datagramPorts: ports, isMultipath: isMultipath, preloads: preloads)
+        {
             guard let equals = entry.firstIndex(of: "=") else { continue }
             variables[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])
         }

@@ -22,21 +22,34 @@ import Testing
                 "A=1", "LD_PRELOAD=/lib/a.so \(library):/lib/b.so", "USL_AGENT=/old", "USL_UDP_PORTS=7",
                 "USL_TRANSPORT=x",
             ],
-            agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true)
+            agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true, preloads: true)
         #expect(
             applied == [
                 "A=1", "LD_PRELOAD=\(library):/lib/a.so:/lib/b.so", "USL_AGENT=/run/agent.sock", "USL_UDP_PORTS=53",
                 "USL_TRANSPORT=mptcp",
             ])
         #expect(
-            environment.applied(to: applied, agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true)
+            environment.applied(
+                to: applied, agent: "/run/agent.sock", datagramPorts: [53...53], isMultipath: true, preloads: true)
                 == applied)
     }
 
     @Test func anEmptyEnvironmentIsEnough() throws {
         let applied = try LaunchEnvironment(library: library).applied(
-            to: [], agent: "/a", datagramPorts: [], isMultipath: false)
+            to: [], agent: "/a", datagramPorts: [], isMultipath: false, preloads: true)
         #expect(applied == ["LD_PRELOAD=\(library)", "USL_AGENT=/a", "USL_UDP_PORTS=", "USL_TRANSPORT="])
+    }
+
+    @Test func aForeignProgramIsNotTold() throws {
+        let environment = try LaunchEnvironment(library: library)
+        func applied(_ before: [String]) -> [String] {
+            environment.applied(to: before, agent: "/a", datagramPorts: [], isMultipath: false, preloads: false)
+        }
+        let rest = ["USL_AGENT=/a", "USL_UDP_PORTS=", "USL_TRANSPORT="]
+        #expect(applied(["A=1"]) == ["A=1"] + rest)
+        // From a `usl` around this one.
+        #expect(applied(["LD_PRELOAD=\(library):/lib/a.so"]) == ["LD_PRELOAD=/lib/a.so"] + rest)
+        #expect(applied(["LD_PRELOAD=\(library)"]) == ["LD_PRELOAD="] + rest)
     }
 
     @Test(
@@ -46,7 +59,7 @@ import Testing
         ] as [([ClosedRange<UInt16>], String)])
     func eachPortIsListedOnce(ranges: [ClosedRange<UInt16>], text: String) throws {
         let applied = try LaunchEnvironment(library: library).applied(
-            to: [], agent: "/a", datagramPorts: ranges, isMultipath: false)
+            to: [], agent: "/a", datagramPorts: ranges, isMultipath: false, preloads: true)
         #expect(applied.contains("USL_UDP_PORTS=" + text))
     }
 
