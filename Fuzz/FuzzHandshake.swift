@@ -2,7 +2,7 @@
 func fuzzHandshake(_ input: [UInt8]) {
     guard let pick = input.first, input.count <= Wire.maximumControl else { return }
     let payload = Array(input.dropFirst())
-    let types: [FrameType] = [.open, .opened, .refused, .attach, .attached, .gone, .lookup, .found]
+    let types: [FrameType] = [.open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ask, .answer]
     let type = types[Int(pick) % types.count]
     do throws(FrameError) {
         try check(type, payload)
@@ -51,6 +51,14 @@ private func check(_ type: FrameType, _ payload: [UInt8]) throws(FrameError) {
         let found = try FoundMessage(payload: payload)
         let again = try FoundMessage(payload: Array(found.encoded.dropFirst(Wire.headerLength)))
         require(again == found && !found.addresses.isEmpty)
+    case .ask:
+        let ask = try AskMessage(payload: payload)
+        let again = try AskMessage(payload: Array(ask.encoded.dropFirst(Wire.headerLength)))
+        require(again == ask)
+    case .answer:
+        let answer = try AnswerMessage(payload: payload)
+        let again = try AnswerMessage(payload: Array(answer.encoded.dropFirst(Wire.headerLength)))
+        require(again == answer)
     case .data, .ack, .fin, .abort, .ping, .pong, .leave: fail("no handshake frame")
     }
 }

@@ -130,7 +130,7 @@ private struct SessionRun {
             return OpenedMessage(keyShare: [UInt8](repeating: 2, count: 32), instance: 7, suspendLimit: 1)
                 .unsealed(answering: []).sealed(with: proof)
         case .refused: return RefusedMessage(code: .failed, text: "").encoded
-        case .open, .lookup, .found, .ack, .fin, .abort, .ping, .pong, .leave: payload = []
+        case .open, .lookup, .found, .ask, .answer, .ack, .fin, .abort, .ping, .pong, .leave: payload = []
         }
         let header = FrameHeader(
             type: type, flags: input.byte(), window: UInt16(input.byte()) << UInt16(input.below(9)),

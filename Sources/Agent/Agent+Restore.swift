@@ -10,6 +10,7 @@ extension Agent {
     func settle(_ estate: consuming Estate) {
         estate.take(.desk) { key, listener in desk.adopt(listener, key) }
         relays.adopt(&estate)
+        estate.take(.offer) { key, channel in offers.adopt(channel, key) }
         while let session = estate.nextSession() { restore(session, &estate) }
         estate.finish(escrow)
         pool.estateIsSettled()
@@ -21,7 +22,7 @@ extension Agent {
         guard let id = SessionID(ledgerBytes: snapshot.identity.session), let place = pool.place(of: snapshot),
             let connection = RestoredConnection(stored, session: Session(id: id, place: place), self)
         else { return stored.abandon(escrow) }
-        guard let route = rules.route(of: snapshot.identity) else {
+        guard let route = route(of: snapshot.identity) else {
             notices.alarm(
                 "\(connection.program) to \(snapshot.identity.destination): the rule that named its gateway is gone; the "
                     + "connection is reset")
@@ -56,11 +57,23 @@ extension Agent {
         }
     }
 
+    private func route(of identity: LedgerIdentity) -> GatewayRoute? {
+        var route = rules.route(of: identity)
+        if route?.name == nil, isOffered(identity) { route?.offered = identity.destination }
+        return route
+    }
+
+    /// Whether a predecessor has found a gateway that may go with its server, as far as that is remembered.
+    private func isOffered(_ identity: LedgerIdentity) -> Bool {
+        if options.isPlain || trust.knows("\(identity.peer)") { return false }
+        return trust.knows("\(identity.destination)") || detection.isOffered(identity.destination)
+    }
+
     /// Without OPENED there is no key to resume with, and nothing was delivered yet: an application that has been told where
     /// to go gets another session. One that is still asking asks again.
     private func openAnew(_ stored: consuming StoredSession) {
         let (snapshot, identity) = (stored.snapshot, stored.snapshot.identity)
-        guard case .application(let application) = identity.details, let route = rules.route(of: identity) else {
+        guard case .application(let application) = identity.details, let route = route(of: identity) else {
             return stored.abandon(escrow)
         }
         if let held = waiting(at: stored.held.take(), identity.leg) {

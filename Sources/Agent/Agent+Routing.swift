@@ -58,7 +58,15 @@ extension Agent {
         detection.look(at: destination, verdict.detection) { [self] outcome in
             for remark in outcome.remarks { notices.warn(remark) }
             let gateways = outcome.gateways
-            if !gateways.isEmpty { return decided(.session(rules.route(to: gateways, named: nil, verdict))) }
+            if !gateways.isEmpty {
+                var route = rules.route(to: gateways, named: nil, verdict)
+                route.offered = outcome.isOffered ? destination.unmapped : nil
+                return decided(.session(route))
+            }
+            if outcome.answer?.isDeclined == true {
+                let place = destination.unmapped.with(port: AgentOptions.gatewayPort)
+                notices.explain("the gateway at \(place) does not serve \(destination); connected directly")
+            }
             guard let pin = verdict.pin, !options.isPlain else { return decided(.shim(verdict)) }
             // Whoever can keep its answers away must not be able to talk a program out of its protection.
             let place = destination.unmapped.with(port: AgentOptions.gatewayPort)

@@ -38,6 +38,7 @@ final class Agent {
     private let resolver: Resolver
     private(set) lazy var relays = RelayDesk(self)
     private(set) lazy var gatewayNames = GatewayNames(self)
+    private(set) lazy var offers = OfferDesk(self)
     private(set) var drain: Drain?
     var workingHosts = WorkingHosts()
     var badPairs = BadPairs()

@@ -52,10 +52,12 @@ public struct AgentOptions: Sendable {
     public var mode: LinkMode?
     /// What carries links; nil: as the rules say.
     public var transport: LinkTransport?
+    /// Whether a gateway serves the ports on which the program listens.
+    public var offers = true
     public var verbosity = Verbosity.normal
 
     /// Where a gateway listens by default.
-    public static let gatewayPort: UInt16 = 7117
+    public static let gatewayPort = GatewayPort.standard
 
     public init(state: StateDirectory) { self.state = state }
 }

@@ -81,7 +81,9 @@ public final class AgentProcess {
                 associate: { agent.relays.associate($0, $1, connecting: $2, $3) },
                 relayed: { agent.relays.name(at: $0, local: $1) },
                 held: { DonatedConnection.handle($0, $1, $2, $3, agent) },
-                listen: { DonatedListener.handle($0, $1, isDual: $2, agent) }))
+                listen: { DonatedListener.handle($0, $1, isDual: $2, agent) },
+                listening: { agent.offers.listening(at: $0, process: $1) },
+                client: { agent.offers.client(at: $0, answer: $1) }))
         switch port {
         case .forward(let target): forward = try Forward(from: listeners, to: target, agent)
         case .socks(let users): socks = try SocksPort(at: listeners, for: users, agent)

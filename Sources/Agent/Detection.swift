@@ -13,18 +13,33 @@ final class Detection {
         let gateways: [SocketAddress]
         /// The key that the first of them has shown, if it was asked just now and has one.
         var key: Fingerprint?
+        /// Whether they serve the destination only as long as a server program offers it.
+        var isOffered = false
+        /// Whether there is a gateway, and it has nothing to do with the destination.
+        var isDeclined = false
         /// For people: what is there, if it is not an ordinary server, and not used.
         var remark: String?
         /// Until when it holds, in seconds since 1970; nil for what has only just been learnt.
         var until: UInt64?
         /// Whether it is worth remembering.
         var counts = true
+        /// The gateway port that was asked just now.
+        var place: SocketAddress?
+
+        /// As it is remembered.
+        fileprivate var words: [String] {
+            if isDeclined { return DetectionFinding.declined }
+            guard isOffered, let gateway = gateways.first else { return gateways.map(\.description) }
+            return DetectionFinding.offered(by: "\(gateway)")
+        }
     }
 
     /// What is to be done, and why.
     struct Outcome {
         /// None: an ordinary peer.
         let gateways: [SocketAddress]
+        /// Whether they may be gone when the server is: the destination is then an ordinary peer, whatever was there before.
+        var isOffered = false
         /// The answer that decided; nil where an older one did, which the present ones contradict.
         let answer: Answer?
         /// Lines for people.
@@ -52,9 +67,9 @@ final class Detection {
         let place = destination.with(port: AgentOptions.gatewayPort)
         switch mode {
         case .off: decided(Outcome(gateways: [], answer: nil, remarks: []))
-        case .port: ask(.port, at: place) { [self] in decided(outcome(of: [$0], place)) }
+        case .port: ask(.port, at: destination) { [self] in decided(outcome(of: [$0], place)) }
         case .probe:
-            ask(.port, at: place) { [self] first in
+            ask(.port, at: destination) { [self] first in
                 guard first.gateways.isEmpty else { return decided(outcome(of: [first], place)) }
                 ask(.probe, at: destination) { [self] in decided(outcome(of: [first, $0], place)) }
             }
@@ -64,27 +79,61 @@ final class Detection {
     /// A gateway that was found could not be reached: whoever asks next asks it again.
     func failed(_ gateway: SocketAddress) { store.expire(gateway: "\(gateway)") }
 
+    /// Whether the destination was last found to be offered by a gateway that may go with its server.
+    func isOffered(_ destination: SocketAddress) -> Bool {
+        store.finding(for: DetectionQuestion(.port, at: "\(destination.unmapped)", isPlain: isPlain))?.isOffered == true
+    }
+
+    /// Whoever was taken for an ordinary server does not answer: there may be another one the next time, with a gateway.
+    func serverFailed(_ destination: SocketAddress) {
+        for way in DetectionQuestion.Way.allCases {
+            store.expire(DetectionQuestion(way, at: "\(destination.unmapped)", isPlain: isPlain))
+        }
+    }
+
     // MARK: - Deciding
 
     private func outcome(of answers: [Answer], _ place: SocketAddress) -> Outcome {
         let decisive = answers.first { !$0.gateways.isEmpty }
         let found = decisive?.gateways ?? []
-        let former = answers.flatMap { store.lastFinding(for: $0.question)?.gateways ?? [] }
-            .compactMap { SocketAddress($0) }
-        let known = isPlain ? [] : Self.distinct(former + [place]).filter { trust.knows("\($0)") }
+        let findings = answers.compactMap { store.lastFinding(for: $0.question) }
+        let former = findings.flatMap(\.gateways).compactMap { SocketAddress($0) }
+        // With the server that was offered, its gateway may go.
+        let wasOffered = findings.contains(where: \.isOffered)
+        let declined = answers.first { $0.isDeclined }
+        let known =
+            isPlain
+            ? []
+            : Self.distinct(former + [place]).filter {
+                trust.knows("\($0)") && !($0 == place && declined.map(speaksForPlace) ?? false)
+            }
         // Whoever can keep answers away, or give other ones, must not be able to talk a program out of its protection.
         if !known.isEmpty, !known.contains(where: { found.contains($0) }), found.isEmpty || !trust.takesOneKeyOnly {
             return Outcome(gateways: known, answer: nil, remarks: [Self.contradiction(of: known[0], found)])
         }
         for answer in answers where answer.until == nil && answer.counts {
-            store.note(answer.gateways.map(\.description), for: answer.question, isForOthers: answer.remark == nil)
+            store.note(answer.words, for: answer.question, isForOthers: answer.remark == nil)
         }
-        if !found.isEmpty { return Outcome(gateways: found, answer: decisive, remarks: []) }
+        if let decisive {
+            // One that is known by its key is no passing one.
+            let isOffered = decisive.isOffered && !trust.knows("\(place)")
+            return Outcome(gateways: found, isOffered: isOffered, answer: decisive, remarks: [])
+        }
         var remarks = answers.compactMap(\.remark).map { "\($0); connected directly" }
-        if remarks.isEmpty, let gone = former.first {
+        if declined != nil, !isPlain, !trust.takesOneKeyOnly, trust.knows("\(place)") {
+            remarks.append("the gateway at \(place) has nothing to do with this destination; connected directly")
+        }
+        if remarks.isEmpty, declined == nil, !wasOffered, let gone = former.first {
             remarks = ["the gateway at \(gone) does not answer any more; connected directly"]
         }
         return Outcome(gateways: [], answer: answers.last, remarks: remarks)
+    }
+
+    /// Whether a gateway that has declined is the one that is known by its key at the gateway port: only that one's word counts. What
+    /// was found before counted then.
+    private func speaksForPlace(_ answer: Answer) -> Bool {
+        guard answer.until == nil, let place = answer.place else { return answer.until != nil }
+        return answer.key != nil && answer.key == trust.known("\(place)")
     }
 
     /// What somebody can do who wants to be connected without a gateway that is known.
@@ -112,11 +161,16 @@ final class Detection {
 
     // MARK: - Asking
 
-    private func ask(_ way: DetectionQuestion.Way, at place: SocketAddress, done: @escaping (Answer) -> Void) {
-        let question = DetectionQuestion(way, at: "\(place)", isPlain: isPlain)
+    private func ask(
+        _ way: DetectionQuestion.Way, at destination: SocketAddress, done: @escaping (Answer) -> Void
+    ) {
+        let question = DetectionQuestion(way, at: "\(destination)", isPlain: isPlain)
         if let known = store.finding(for: question), isReliable(known, for: question) {
             let gateways = known.gateways.compactMap { SocketAddress($0) }
-            return done(Answer(question: question, gateways: gateways, until: known.until))
+            return done(
+                Answer(
+                    question: question, gateways: gateways, isOffered: known.isOffered, isDeclined: known.isDeclined,
+                    until: known.until))
         }
         let isFirst = asking[question] == nil
         asking[question, default: []].append(done)
@@ -125,21 +179,25 @@ final class Detection {
             for done in asking.removeValue(forKey: question) ?? [] { done(answer) }
         }
         switch way {
-        case .port: probe(place) { [self] in finish(answer(to: question, $0, at: place)) }
+        case .port:
+            let place = destination.with(port: AgentOptions.gatewayPort)
+            probe(place, about: destination) { [self] in finish(answer(to: question, $0, at: place)) }
         case .probe:
-            InBandProbe.start(place, on: loop) { [self] in inBand($0, at: place, question, finish) }
+            InBandProbe.start(destination, on: loop) { [self] in inBand($0, at: destination, question, finish) }
         }
     }
 
     /// Without a key that is known, nothing but its answer keeps a connection at a gateway. One that another command has found may be
     /// gone, and must not take connections with it that would be plain ones otherwise.
     private func isReliable(_ finding: DetectionFinding, for question: DetectionQuestion) -> Bool {
-        store.isOwn(question) || finding.gateways.allSatisfy { !isPlain && trust.knows($0) }
+        store.isOwn(question) || finding.isDeclined || finding.gateways.allSatisfy { !isPlain && trust.knows($0) }
     }
 
-    private func probe(_ place: SocketAddress, done: @escaping (GatewayProbe.Finding) -> Void) {
+    private func probe(
+        _ place: SocketAddress, about destination: SocketAddress? = nil, done: @escaping (GatewayProbe.Finding) -> Void
+    ) {
         let security = isPlain || place.isLoopback ? nil : { [trust] in try trust.ownContext() }
-        GatewayProbe.start(place, security, on: loop, done: done)
+        GatewayProbe.start(place, security, about: destination, on: loop, done: done)
     }
 
     private func answer(
@@ -147,8 +205,13 @@ final class Detection {
     ) -> Answer {
         var answer = Answer(question: question, gateways: [])
         switch finding {
-        case .gateway(let key): return Answer(question: question, gateways: [place], key: key)
-        case .nobody: break
+        case .gateway(let key, .unserved):
+            answer = Answer(question: question, gateways: [], key: key, isDeclined: true)
+            answer.place = place
+        case .gateway(let key, let service):
+            return Answer(question: question, gateways: [place], key: key, isOffered: service == .offered)
+        // On loopback, asking costs nothing, and a server may come the next moment.
+        case .nobody: answer.counts = !place.isLoopback
         case .stranger: answer.remark = "\(place) is no USL gateway, though something listens there"
         case .disagreeing: answer.remark = disagreement(at: place)
         case .keyless(let reason):
@@ -193,7 +256,7 @@ final class Detection {
     ) {
         guard let claim = claims.first else { return }
         probe(claim) { [self] finding in
-            if case .gateway(let key) = finding {
+            if case .gateway(let key, _) = finding {
                 return finish(Answer(question: question, gateways: [claim], key: key))
             }
             guard claims.count == 1 else { return verify(claims.dropFirst(), named: place, question, finish) }

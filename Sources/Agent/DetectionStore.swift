@@ -76,6 +76,13 @@ final class DetectionStore {
         write()
     }
 
+    /// What was found for one destination did not help.
+    func expire(_ question: DetectionQuestion) {
+        guard cache.expire(question, now: wallClock()) else { return }
+        unwritten.insert(question)
+        write()
+    }
+
     // MARK: - The file
 
     /// Without a file that can be understood, nothing is known.

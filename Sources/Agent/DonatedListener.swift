@@ -78,6 +78,7 @@ final class DonatedListener {
             registrations.append(try agent.loop.register(listener.number, self, tag: Tag.listener.rawValue))
             try donor.send(.accepted)
             agent.notices.explain("listening at \(address) for the program")
+            agent.offers.listening(at: address, nil)
         } catch {
             end()
         }

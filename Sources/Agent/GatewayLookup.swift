@@ -146,7 +146,8 @@ final class GatewayLookup {
                         Destination(address: $0, port: question.port)?.socketAddress.host.unmapped
                     }))
         case .refused: finish(.refused(try RefusedMessage(payload: decoder.payload)))
-        case .open, .opened, .attach, .attached, .gone, .lookup, .data, .ack, .fin, .abort, .ping, .pong, .leave:
+        case .open, .opened, .attach, .attached, .gone, .lookup, .ask, .answer, .data, .ack, .fin, .abort, .ping,
+            .pong, .leave:
             throw .unexpected(header.type)
         }
     }

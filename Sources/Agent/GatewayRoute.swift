@@ -8,6 +8,8 @@ import Transport
 struct GatewayRoute: Sendable {
     /// As people wrote it; nil if it was found at the destination.
     let name: HostPort?
+    /// The destination, where the gateway was found there and serves it only while a server program offers it.
+    var offered: SocketAddress?
     /// Never empty.
     let addresses: [SocketAddress]
     let sources: [LinkSource]
@@ -24,8 +26,9 @@ struct GatewayRoute: Sendable {
     /// For people.
     var gatewayName: String { name.map { "gateway \($0)" } ?? "gateway \(addresses[0])" }
 
-    /// What the gateway's key is remembered under.
-    var trustName: String { name?.description ?? addresses[0].description }
+    /// What the gateway's key is remembered under. One that may go with its server is no gateway of the whole host: nothing else there
+    /// may wait for it when it is gone.
+    var trustName: String { (name?.description ?? offered?.description) ?? addresses[0].description }
 }
 
 extension GatewayName {

@@ -24,7 +24,7 @@ extension FrontDoor {
 
     private func answer(_ greeting: Greeting, _ name: HostPort, _ found: [SocketAddress]) {
         guard !found.isEmpty else { return refuse(greeting, .hostUnreachable, "no address is known of \(name.host)") }
-        let allowed = found.map(\.unmapped).filter { targets(of: $0) != nil }
+        let allowed = found.map(\.unmapped).filter { targets(of: $0, for: greeting.remote) != nil }
         var addresses: [[UInt8]] = []
         for address in allowed.map({ Destination($0).address }) where !addresses.contains(address) {
             addresses.append(address)

@@ -30,7 +30,7 @@ extension FrontDoor {
 
     private func openTarget(_ pending: PendingSession) {
         let asked = pending.open.destination.socketAddress
-        guard let targets = targets(of: asked) else {
+        guard let targets = targets(of: asked, for: pending.remote)?.targets else {
             turnAway(pending.remote, .notAllowed, pending.line("\(asked) refused: no --allow has it"))
             if let first = pending.first { refuse(first, .notAllowed, options.allow.refusal(of: asked)) }
             return
@@ -50,13 +50,24 @@ extension FrontDoor {
         }
     }
 
-    /// Where to connect for a destination that an opener asks for: a front's leads to what is behind it. nil if it is not allowed.
-    func targets(of asked: SocketAddress) -> [SocketAddress]? {
+    /// Where to connect for a destination that an opener asks for, and for how long that is so: a front's leads to what is behind it.
+    /// nil if it is not allowed.
+    func targets(
+        of asked: SocketAddress, for remote: SocketAddress
+    ) -> (targets: [SocketAddress], service: AnswerMessage.Service)? {
         let asked = asked.unmapped
         if let front = options.fronts.first(where: { $0.serves(asked, ownAddresses: AllowList.hostAddresses) }) {
-            return front.targets
+            return (front.targets, .served)
         }
-        return options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses).map { [$0] }
+        if let target = options.allow.address(for: asked, ownAddresses: AllowList.hostAddresses) {
+            return ([target], .served)
+        }
+        return offers.target(for: asked, from: remote, ownAddresses: AllowList.hostAddresses).map { ([$0], .offered) }
+    }
+
+    /// What becomes of an OPEN with that destination.
+    func service(for ask: AskMessage, of remote: SocketAddress) -> AnswerMessage.Service {
+        targets(of: ask.destination.socketAddress, for: remote)?.service ?? .unserved
     }
 
     /// - Parameter targets: not empty; the first that can be connected to is the one.
@@ -68,6 +79,8 @@ extension FrontDoor {
             ? ProxyHeader.encode(source: pending.remote, destination: pending.open.destination.socketAddress) : []
         TargetConnection.open(to: target, sending: header, on: loop) { descriptor, then in
             escrow.hold(.leg, descriptor, then: then)
+        } connecting: { [self] leg in
+            clients.note(pending.open.session, leg: leg, client: pending.remote)
         } done: { [self] result in
             switch consume result {
             case .connected(let socket, let key): begin(pending, socket, target, key)
@@ -131,6 +144,7 @@ extension FrontDoor {
     private func forget(_ pending: PendingSession) {
         strangers.settle(pending)
         registry.forget(pending.open.session)
+        clients.forget(pending.open.session)
     }
 }
 

@@ -15,6 +15,7 @@ extension FrontDoor {
         let words = OpenedMessage(
             keyShare: own, instance: instance, suspendLimit: snapshot.identity.suspendLimit)
         admission.takeOver()
+        if let leg = try? stored.leg?.localAddress() { clients.note(id, leg: leg, client: snapshot.identity.peer) }
         registry.open(id, .init(keyShare: opener, answer: .unsealed(words), place: place))
         let (handoff, main, door, instance) = (Handoff(stored), loop.mailbox, LoopBound(self, on: loop), instance)
         place.mailbox.post { loop in

@@ -32,6 +32,10 @@ final class FrontDoor {
     let lookups: BlockingCalls
     private var acceptor: Acceptor?
     private var fronts: FrontDesk?
+    private(set) lazy var offers = OfferBook(options.listen, escrow, on: loop) { [unowned self] in passing?.check() }
+    /// nil for a gateway that stays.
+    private var passing: PassingGateway?
+    var clients = ClientAddresses()
     var registry = SessionRegistry()
     private var ticketTimer: TimerToken?
     /// How long the key of tickets is used: a ticket lives as long again at most.
@@ -110,6 +114,7 @@ final class FrontDoor {
         case .open(let open, let frame): opened(open, frame, greeting)
         case .attach(let claim): attach(claim, greeting, unread)
         case .lookup(let message): lookUp(message, for: greeting)
+        case .ask(let ask): greeting.dismiss(saying: AnswerMessage(service(for: ask, of: greeting.remote)).encoded)
         }
     }
 
@@ -177,6 +182,19 @@ final class FrontDoor {
     func sessionEnded(_ id: SessionID, _ epitaph: GoneMessage) {
         admission.leave()
         registry.bury(id, epitaph)
+        clients.forget(id)
+        passing?.check()
+    }
+
+    // MARK: - Offers
+
+    /// Whether nothing would be lost if it ended.
+    var isIdle: Bool { offers.isEmpty && liveSessions == 0 }
+
+    /// From now on, it is there for offers alone, and ends with the last.
+    func pass(_ end: @escaping () -> Void) {
+        passing = PassingGateway(self, on: loop, end: end)
+        passing?.check()
     }
 }
 

@@ -5,7 +5,7 @@ public import SessionHost
 /// What a gateway does.
 public struct GatewayOptions: Sendable {
     /// Where agents connect; never empty.
-    public var listen: [SocketAddress]
+    public let listen: [SocketAddress]
     /// Where a gateway connects for them.
     public var allow: AllowList
     /// Ports where it stands in front of servers.
@@ -16,6 +16,8 @@ public struct GatewayOptions: Sendable {
     public var authorized: String?
     /// Whether servers are told who asks, by a header of the PROXY protocol in front of the session's bytes.
     public var sendsProxyHeader = false
+    /// Whether it is there for what server programs offer, and ends with the last of them.
+    public var isForOffers = false
     public var limits = Limits()
     /// Where these have been read from, to be read again; nil if they stay.
     public var files: ConfigurationFiles?

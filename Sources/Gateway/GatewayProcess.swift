@@ -77,13 +77,21 @@ public final class GatewayProcess {
             listeners: estate.takeListeners(), escrow: escrow, pool: pool, ledger: ledger,
             logger: logger)
         self.door = door
+        estate.take(.offer) { key, descriptor in door.offers.adopt(OfferChannel(adopting: descriptor), key) }
         while let session = estate.nextSession() { door.restore(session) }
         estate.finish(escrow)
         pool.estateIsSettled()
         status = try ControlServer(
             control, on: loop, pool: pool, escrow: escrow, connect: nil,
-            gateway: .init(strangers: { door.strangers.report }, clientName: links.clientName))
+            gateway: .init(
+                strangers: { door.strangers.report }, clientName: links.clientName, offer: { door.offers.take($0) },
+                client: { door.clients[$0] }))
         watchConfiguration(options, door)
+        if options.isForOffers {
+            door.pass { [unowned self] in pool.endSessions { $0.stop() } }
+            // The agent that has started it reads there why it cannot start, and nobody will read what it says later.
+            Diagnostics.detach()
+        }
         escrow.reportReady()
     }
 

@@ -12,6 +12,7 @@ final class Greeting {
         case open(OpenMessage, frame: [UInt8])
         case attach(Unverified<AttachClaim>)
         case lookup(LookupMessage)
+        case ask(AskMessage)
     }
 
     enum Failure: Error {
@@ -237,7 +238,13 @@ final class Greeting {
             stage = .waiting
             stopTimer()
             door.received(.lookup(message), from: self, unread: [])
-        case .opened, .refused, .attached, .gone, .found, .data, .ack, .fin, .abort, .ping, .pong, .leave:
+        case .ask:
+            guard unread.isEmpty, session == nil, !isEarly else { throw .unexpected(.ask) }
+            let message = try AskMessage(payload: decoder.payload)
+            stage = .waiting
+            stopTimer()
+            door.received(.ask(message), from: self, unread: [])
+        case .opened, .refused, .attached, .gone, .found, .answer, .data, .ack, .fin, .abort, .ping, .pong, .leave:
             throw .unexpected(header.type)
         }
     }

@@ -34,6 +34,9 @@ struct SessionRegistry {
     private var tombstones: Deque<SessionID> = []
     private(set) var liveCount = 0
 
+    /// Whether openers may come to hear the end of a session.
+    var remembersEnded: Bool { !tombstones.isEmpty }
+
     subscript(id: SessionID) -> Entry? { entries[id] }
 
     mutating func add(_ pending: PendingSession) { entries[pending.open.session] = .pending(pending) }

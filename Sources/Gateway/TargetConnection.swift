@@ -18,6 +18,7 @@ final class TargetConnection {
     private var timer: TimerToken?
     /// What the server hears first.
     private let header: [UInt8]
+    private let connecting: (_ leg: SocketAddress) -> Void
     private let done: (consuming TargetResult) -> Void
 
     enum TargetResult: ~Copyable {
@@ -29,9 +30,10 @@ final class TargetConnection {
 
     private init(
         _ socket: consuming TCPSocket, header: [UInt8], on loop: EventLoop,
-        done: @escaping (consuming TargetResult) -> Void
+        connecting: @escaping (_ leg: SocketAddress) -> Void, done: @escaping (consuming TargetResult) -> Void
     ) {
         self.socket = consume socket
+        self.connecting = connecting
         self.header = header
         self.loop = loop
         self.done = done
@@ -41,12 +43,15 @@ final class TargetConnection {
     /// does it connect, so that the server never sees a connection that could die half known. Calls `done` once, which may
     /// be before this returns.
     ///
-    /// - Parameter header: bytes that the server gets before `done` hears of it, and before the ledger does. So they are among
-    ///   what the leg's counters stand at when the session begins (`LegReading.base`), and never among its positions; a
-    ///   successor that finds the leg and no slot for it resets it.
+    /// - Parameters:
+    ///   - connecting: told the local address of the connection when it is on its way.
+    ///   - header: bytes that the server gets before `done` hears of it, and before the ledger does. So they are among
+    ///     what the leg's counters stand at when the session begins (`LegReading.base`), and never among its positions; a
+    ///     successor that finds the leg and no slot for it resets it.
     static func open(
         to target: SocketAddress, sending header: [UInt8], on loop: EventLoop,
         secure: (_ descriptor: Int32, _ then: @escaping (EscrowKey) -> Void) -> Void,
+        connecting: @escaping (_ leg: SocketAddress) -> Void = { _ in },
         done: @escaping (consuming TargetResult) -> Void
     ) {
         do {
@@ -54,7 +59,7 @@ final class TargetConnection {
             try LinkProfile.leg.apply(to: socket)
             try socket.setResetOnClose(true)
             let number = socket.number
-            let connection = TargetConnection(socket, header: header, on: loop, done: done)
+            let connection = TargetConnection(socket, header: header, on: loop, connecting: connecting, done: done)
             secure(number) { key in connection.connect(to: target, key) }
         } catch {
             done(.failed(error, nil))
@@ -66,6 +71,8 @@ final class TargetConnection {
         guard let number = socket?.number else { return }
         do {
             try socket?.connect(to: target)
+            // On this host the server may have it by now, and ask who it is.
+            if let leg = try socket?.localAddress() { connecting(leg) }
             registration = try loop.register(number, self)
             timer = loop.schedule(self, at: loop.now + TargetConnection.limit)
         } catch {

@@ -9,7 +9,8 @@
 //     byte  3       length of the address, 0 if there is none
 //     bytes 4–7     errno, milliseconds (attempt), a process (heldSYN), or how many bytes follow (resolved); little-endian like
 //                   all numbers here
-//     bytes 8–15    socket cookie, milliseconds (attempt), or the number of a connection (incoming, leg, legFailed)
+//     bytes 8–15    socket cookie, milliseconds (attempt), the number of a connection (incoming, leg, legFailed), or
+//                   a network (offer)
 //     bytes 16–43   address, or the identifier of a session
 //     bytes 44–47   zero
 
@@ -123,8 +124,9 @@ public struct ControlMessage: Sendable {
 public enum ControlRequest: Equatable, Sendable {
     /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait.
     case connect(to: AddressBytes, blocking: Bool)
-    /// Which address did the application ask for on the socket with this cookie (`SO_COOKIE`)?
-    case peerName(cookie: UInt64)
+    /// Which address did the application ask for on the socket with this cookie (`SO_COOKIE`)? If none, the same as `client`, with what
+    /// the kernel has for its peer; nil before that was a question.
+    case peerName(cookie: UInt64, at: AddressBytes? = nil)
     /// Which local address would the socket with this cookie have without USL?
     case localName(cookie: UInt64)
     /// Every session of this process. The answer is JSON until end of file, not a `ControlResponse`.
@@ -157,6 +159,13 @@ public enum ControlRequest: Equatable, Sendable {
     case legFailed(Int32, number: UInt64)
     /// A donated socket is about to listen at this address of its namespace: listen there outside. `isDual`: for IPv4 as well.
     case listen(at: AddressBytes, isDual: Bool)
+    /// The application listens at this address, for connections over TCP. Answered with `notMine` once that is noted.
+    case listening(at: AddressBytes)
+    /// A server program's agent offers this port to a gateway, in that network (`SO_NETNS_COOKIE`, 0 if the kernel has none). The
+    /// gateway's end of an `OfferChannel` comes with this message; the answer is there.
+    case offer(of: AddressBytes, network: UInt64)
+    /// Who is the client whose connection has come to a server from this address?
+    case client(at: AddressBytes)
 
     private static let blockingFlag: UInt8 = 1
     private static let connectingFlag: UInt8 = 1
@@ -169,7 +178,7 @@ public enum ControlRequest: Equatable, Sendable {
         case 1:
             guard let address = message.address else { return nil }
             self = .connect(to: address, blocking: message.flags & Self.blockingFlag != 0)
-        case 2: self = .peerName(cookie: message.cookie)
+        case 2: self = .peerName(cookie: message.cookie, at: message.address)
         case 3: self = .status
         case 6: self = .localName(cookie: message.cookie)
         case 4, 5:
@@ -194,6 +203,15 @@ public enum ControlRequest: Equatable, Sendable {
         case 23:
             guard let address = message.address else { return nil }
             self = .listen(at: address, isDual: message.flags & Self.dualFlag != 0)
+        case 13:
+            guard let address = message.address else { return nil }
+            self = .listening(at: address)
+        case 14:
+            guard let address = message.address else { return nil }
+            self = .offer(of: address, network: message.cookie)
+        case 15:
+            guard let address = message.address else { return nil }
+            self = .client(at: address)
         default: return nil
         }
     }
@@ -205,9 +223,10 @@ public enum ControlRequest: Equatable, Sendable {
             message = ControlMessage(kind: 1)
             message.address = address
             if blocking { message.flags |= Self.blockingFlag }
-        case .peerName(let cookie):
+        case .peerName(let cookie, let peer):
             message = ControlMessage(kind: 2)
             message.cookie = cookie
+            message.address = peer
         case .localName(let cookie):
             message = ControlMessage(kind: 6)
             message.cookie = cookie
@@ -250,13 +269,23 @@ public enum ControlRequest: Equatable, Sendable {
             message = ControlMessage(kind: 23)
             message.address = address
             if isDual { message.flags |= Self.dualFlag }
+        case .listening(let address):
+            message = ControlMessage(kind: 13)
+            message.address = address
+        case .offer(let address, let network):
+            message = ControlMessage(kind: 14)
+            message.address = address
+            message.cookie = network
+        case .client(let address):
+            message = ControlMessage(kind: 15)
+            message.address = address
         }
         return message.encoded()
     }
 }
 
 /// The agent's answer to `connect` (the first five), to `attemptFailed` (all of these but `attempt`, and `connectTo`), to `associate`
-/// (`direct`, `leg` and `refused`), and to `peerName`, `localName` and `relayed` (the last two).
+/// (`direct`, `leg` and `refused`), and to `peerName`, `localName`, `relayed` and `client` (the last two).
 public enum ControlResponse: Equatable, Sendable {
     /// Connect to where the application wanted to go; USL has no part in it.
     case direct

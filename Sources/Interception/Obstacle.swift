@@ -37,7 +37,9 @@ public enum Obstacle: Equatable, Sendable, CustomStringConvertible {
 
 /// A network namespace, by the kernel's cookie for it (`SO_NETNS_COOKIE`).
 public struct NetworkNamespace: Equatable, Sendable {
-    private let cookie: UInt64
+    let cookie: UInt64
+
+    init(cookie: UInt64) { self.cookie = cookie }
 
     /// The namespace of a socket; nil before Linux 5.14.
     public init?(of socket: Int32) {

@@ -28,6 +28,7 @@ private let initialise: @convention(c) () -> Void = {
     peerNameAfterUs = findPeerName()
     localNameAfterUs = findLocalName()
     findDatagramCalls()
+    findServerCalls()
     // A copy: programs that set their title (setproctitle) write over the environment's memory.
     guard let path = getenv("USL_AGENT") else { return }
     let count = strlen(path)

@@ -69,7 +69,7 @@ private func leaveRelay(_ socket: Int32) {
 
 /// The address of the relay that a UDP socket is connected to, possibly.
 func relay(of socket: Int32) -> AddressBytes? {
-    guard isUDP(socket), let peer = name(nextPeerName, of: socket) else { return nil }
+    guard isUDP(socket), let peer = peerName(of: socket) else { return nil }
     var storage = sockaddr_in6()
     let mayBe = withUnsafeMutableBytes(of: &storage) { bytes in
         for index in 0..<peer.count { bytes[index] = peer[index] }
@@ -77,6 +77,9 @@ func relay(of socket: Int32) -> AddressBytes? {
     }
     return mayBe ? peer : nil
 }
+
+/// The address of the other end, as the kernel knows it; nil if the socket is not connected, or over another family.
+func peerName(of socket: Int32) -> AddressBytes? { name(nextPeerName, of: socket) }
 
 /// The kernel's local address of a socket.
 func localName(of socket: Int32) -> AddressBytes? { name(nextLocalName, of: socket) }

@@ -11,12 +11,18 @@ public func interposedPeerName(
     let result = nextPeerName(socket, address, length)
     guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
     let errnoBefore = usl_errno()
-    if isLoopback(nextPeerName, of: socket) {
+    // Asks again, because the caller's room may cut the address off.
+    let peer = peerName(of: socket)
+    if let peer, isLoopback(peer) {
         if isTCP(socket) {
-            if let cookie = cookie(of: socket) { tell(.peerName(cookie: cookie), address, length, room: room) }
+            if let cookie = cookie(of: socket) {
+                tell(.peerName(cookie: cookie, at: peer), address, length, room: room)
+            }
         } else if let relay = relay(of: socket) {
             tell(.relayed(at: relay, local: false), address, length, room: room)
         }
+    } else if let peer {
+        tellClient(of: socket, at: peer, address, length, room: room)
     }
     usl_set_errno(errnoBefore)
     return result
@@ -31,12 +37,12 @@ public func interposedLocalName(
     let result = nextLocalName(socket, address, length)
     guard result == 0, agentAddress.sun_family != 0, let address, let length else { return result }
     let errnoBefore = usl_errno()
-    if isLoopback(nextLocalName, of: socket) {
+    if let own = localName(of: socket), isLoopback(own) {
         if isTCP(socket) {
             if !isListening(socket), let cookie = cookie(of: socket) {
                 tell(.localName(cookie: cookie), address, length, room: room)
             }
-        } else if let relay = relay(of: socket), let own = localName(of: socket) {
+        } else if let relay = relay(of: socket) {
             tell(.relayed(at: relay, local: true), address, length, room: room, port: (own[2], own[3]))
         }
     }
@@ -68,26 +74,15 @@ func tell(
     length.pointee = socklen_t(name.count)
 }
 
-/// 127/8, `::1`, or 127/8 mapped into IPv6. Asks again, because the caller's room may cut the address off.
-private func isLoopback(
-    _ name: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32, of socket: Int32
-) -> Bool {
-    var storage = sockaddr_storage()
-    return withUnsafeMutableBytes(of: &storage) { bytes in
-        var length = socklen_t(bytes.count)
-        let address = UnsafeMutableRawPointer(bytes.baseAddress!).assumingMemoryBound(to: sockaddr.self)
-        guard name(socket, address, &length) == 0 else { return false }
-        switch Int32(address.pointee.sa_family) {
-        case AF_INET: return bytes[4] == 127
-        case AF_INET6:
-            for index in 8..<18 where bytes[index] != 0 { return false }
-            let isMapped = bytes[18] == 0xff && bytes[19] == 0xff
-            if isMapped { return bytes[20] == 127 }
-            for index in 18..<23 where bytes[index] != 0 { return false }
-            return bytes[23] == 1
-        default: return false
-        }
-    }
+/// 127/8, `::1`, or 127/8 mapped into IPv6.
+func isLoopback(_ address: AddressBytes) -> Bool {
+    // struct sockaddr_in, sockaddr_in6.
+    if address.count == MemoryLayout<sockaddr_in>.size { return address[4] == 127 }
+    for index in 8..<18 where address[index] != 0 { return false }
+    let isMapped = address[18] == 0xff && address[19] == 0xff
+    if isMapped { return address[20] == 127 }
+    for index in 18..<23 where address[index] != 0 { return false }
+    return address[23] == 1
 }
 
 /// A server's own sockets are never a session's.

@@ -27,6 +27,8 @@ public enum EscrowKind: UInt8, Sendable, CaseIterable {
     case relay = 7
     /// A socket that is connected to that destination, and does nothing but say so. Its key is the relay's and 1.
     case relayTarget = 8
+    /// One end of what stands for an offer of a server's port, at the server's agent and at the gateway.
+    case offer = 9
 }
 
 /// What a worker tells its keeper.

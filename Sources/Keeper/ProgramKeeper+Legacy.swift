@@ -28,7 +28,7 @@ extension ProgramKeeper {
             SignalSet.all.setAsMask()
             let signals = try SignalDescriptor(SignalSet([SIGCHLD, SIGTERM]))
             let control = legacy.takeControl()
-            name("usl-keeper")
+            ProcessName.set("usl-keeper")
             _ = chdir("/")
             let agents = try Supervisor(
                 escrow: legacy.takeEscrow(), control: control.listener.number, name: "agent", isQuiet: isQuiet,

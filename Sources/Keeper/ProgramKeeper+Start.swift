@@ -76,7 +76,7 @@ extension ProgramKeeper {
                 _exit(0)
             }
             launcher.send(.started(started.program.pid))
-            name("usl-keeper")
+            ProcessName.set("usl-keeper")
             InheritedDescriptors.closeAll()
             _ = chdir("/")
             DescriptorLimit.raise()
@@ -159,7 +159,7 @@ extension ProgramKeeper {
     /// An agent as ps(1) shows it, and out of the user's way.
     static func named(_ agent: @escaping WorkerBody) -> WorkerBody {
         { control, channel, escrow in
-            name("usl-agent")
+            ProcessName.set("usl-agent")
             _ = chdir("/")
             agent(control, channel, escrow)
         }
@@ -171,14 +171,6 @@ extension ProgramKeeper {
             getcwd($0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) != nil
         }
         return isKnown ? Array(room.prefix { $0 != 0 }) : []
-    }
-
-    /// Names this process for ps(1), whichever of its threads this is (proc_pid_comm(5)); at most 15 bytes.
-    static func name(_ name: StaticString) {
-        let number = usl_open("/proc/self/comm", O_WRONLY | O_CLOEXEC, 0)
-        guard number >= 0 else { return }
-        let file = Descriptor(owning: number)
-        _ = write(file.number, name.utf8Start, name.utf8CodeUnitCount)
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -176,7 +176,8 @@ struct ProgramKeeper: ~Copyable {
     /// parent's end, so a descendant that outlives its parent is a child by now.
     private var hasDescendants: Bool {
         let agent = agents.pid
-        return children().contains { $0 != agent }
+        // A gateway that an agent has started goes when the last offer has gone, and with this process goes the program's.
+        return children().contains { $0 != agent && !ProcessName.isSet(ProcessName.offers, of: $0) }
     }
 
     // MARK: The agent

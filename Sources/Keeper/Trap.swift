@@ -50,7 +50,7 @@ public struct Trap: Sendable {
         if try check(usl_fork()) == 0 {
             let channel = ends.keepSecond()
             InheritedDescriptors.closeAll(except: [channel.number])
-            ProgramKeeper.name("usl-donor")
+            ProcessName.set("usl-donor")
             _ = chdir("/")
             supervise(channel, controlPath)
         }

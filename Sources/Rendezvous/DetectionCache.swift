@@ -1,4 +1,5 @@
-/// What is known of destinations, so that an ordinary peer sees one SYN to the gateway port in ten minutes and no more. A gateway
+/// What is known of destinations, so that an ordinary peer sees one SYN to the gateway port in ten minutes, for each port of its that
+/// is wanted, and no more. A gateway
 /// is remembered beyond its time: one that is gone is worth a word.
 public struct DetectionCache: Equatable, Sendable {
     /// Findings kept; a scan through a program must not fill memory, or the disk.
@@ -30,6 +31,15 @@ public struct DetectionCache: Equatable, Sendable {
         let questions = findings.filter { $0.value.gateways.contains(gateway) && $0.value.holds(now) }.map(\.key)
         for question in questions { findings[question]?.expire(now) }
         return questions
+    }
+
+    /// What was found does not help: it is to be asked anew.
+    ///
+    /// - Returns: whether something held.
+    public mutating func expire(_ question: DetectionQuestion, now: UInt64) -> Bool {
+        guard findings[question]?.holds(now) == true else { return false }
+        findings[question]?.expire(now)
+        return true
     }
 
     /// Takes over what another has found later.

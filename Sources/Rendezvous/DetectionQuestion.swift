@@ -1,7 +1,7 @@
 /// What is asked to learn whether a destination has a gateway. Each answer is remembered by itself.
 public struct DetectionQuestion: Hashable, Sendable {
     public enum Way: String, CaseIterable, Sendable {
-        /// Whether a gateway listens at the gateway port of the destination's host.
+        /// Whether a gateway listens at the gateway port of the destination's host, and serves the destination.
         case port
         /// Whether a front serves the destination's own port.
         case probe
@@ -10,7 +10,7 @@ public struct DetectionQuestion: Hashable, Sendable {
     public let way: Way
     /// Whether links are to be plain; a gateway of the other kind is none.
     public let isPlain: Bool
-    /// Who is asked, `ADDRESS:PORT` in one word.
+    /// The destination, `ADDRESS:PORT` in one word.
     public let place: String
 
     public init(_ way: Way, at place: String, isPlain: Bool) {
@@ -22,10 +22,27 @@ public struct DetectionQuestion: Hashable, Sendable {
 
 /// What was found, and until when it holds.
 public struct DetectionFinding: Equatable, Sendable {
-    /// Gateways, `ADDRESS:PORT` each; none of an ordinary peer.
+    /// Gateways, `ADDRESS:PORT` each; none of an ordinary peer. Words that are no addresses are marks.
     public let gateways: [String]
     /// Seconds since 1970, by the wall clock, since others who read it were not here when it was written.
     public private(set) var until: UInt64
+
+    /// What the file has in the place of a gateway that serves the destination for as long as a server program offers it, behind
+    /// that gateway; and in the place of one that has nothing to do with the destination.
+    private static let offeredMark = "offered"
+    private static let declinedMark = "declined"
+
+    /// Whether the gateway serves the destination only while a server program offers it.
+    public var isOffered: Bool { gateways.last == Self.offeredMark }
+
+    /// Whether there is a gateway that has said, by a key that it is known by if there is one, that it does not serve the destination.
+    public var isDeclined: Bool { gateways.first == Self.declinedMark }
+
+    /// What to note of ``isOffered``.
+    public static func offered(by gateway: String) -> [String] { [gateway, offeredMark] }
+
+    /// What to note of ``isDeclined``.
+    public static var declined: [String] { [declinedMark] }
 
     /// How long a finding holds, in seconds.
     public static let lifetime: UInt64 = 600

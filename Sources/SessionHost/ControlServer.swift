@@ -33,6 +33,10 @@ public final class ControlServer {
 
     /// What an agent does with a donated socket that is about to listen; it owns the connection from then on.
     public typealias ListenHandler = (consuming ControlConnection, AddressBytes, _ isDual: Bool) -> Void
+    /// What an agent does when an application listens.
+    public typealias ListeningHandler = (_ address: AddressBytes, _ process: pid_t) -> Void
+    /// What an agent answers to `client`, when it knows; nil: it is no connection of a gateway's.
+    public typealias ClientHandler = (_ leg: AddressBytes, _ answer: @escaping (AddressBytes?) -> Void) -> Void
 
     public struct AgentHandlers {
         let listen: ListenHandler
@@ -42,11 +46,13 @@ public final class ControlServer {
         let resolved: ResolvedHandler
         let associate: AssociateHandler
         let relayed: RelayedHandler
+        let listening: ListeningHandler
+        let client: ClientHandler
 
         public init(
             connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler,
             associate: @escaping AssociateHandler, relayed: @escaping RelayedHandler, held: @escaping HeldHandler,
-            listen: @escaping ListenHandler
+            listen: @escaping ListenHandler, listening: @escaping ListeningHandler, client: @escaping ClientHandler
         ) {
             self.listen = listen
             self.held = held
@@ -55,6 +61,8 @@ public final class ControlServer {
             self.resolved = resolved
             self.associate = associate
             self.relayed = relayed
+            self.listening = listening
+            self.client = client
         }
     }
 
@@ -62,11 +70,22 @@ public final class ControlServer {
     public struct GatewayHandlers {
         let strangers: () -> StrangerReport
         let clientName: (Fingerprint) -> String?
+        let offer: (consuming Descriptor) -> Void
+        let client: (_ leg: SocketAddress) -> SocketAddress?
 
-        /// - Parameter clientName: what is known of who holds a key.
-        public init(strangers: @escaping () -> StrangerReport, clientName: @escaping (Fingerprint) -> String?) {
+        /// - Parameters:
+        ///   - clientName: what is known of who holds a key.
+        ///   - offer: what it does with its end of an ``OfferChannel``.
+        ///   - client: whose connection a server sees at an address.
+        public init(
+            strangers: @escaping () -> StrangerReport, clientName: @escaping (Fingerprint) -> String?,
+            offer: @escaping (consuming Descriptor) -> Void,
+            client: @escaping (_ leg: SocketAddress) -> SocketAddress?
+        ) {
             self.strangers = strangers
             self.clientName = clientName
+            self.offer = offer
+            self.client = client
         }
     }
 
@@ -108,10 +127,15 @@ public final class ControlServer {
                 return
             }
             agent.connect(connection, address, blocking, socket)
-        case .peerName(let cookie), .localName(let cookie):
-            let names = agent?.names(cookie)
-            let name = if case .peerName = request { names?.peer } else { names?.local }
-            answer(client, name)
+        case .peerName(let cookie, let peer):
+            if let name = agent?.names(cookie)?.peer {
+                answer(client, name)
+            } else if let peer {
+                tellClient(client, at: peer)
+            } else {
+                answer(client, nil)
+            }
+        case .localName(let cookie): answer(client, agent?.names(cookie)?.local)
         // Only behind `connect`, `heldSYN` and `listen`.
         case .attemptFailed, .leg, .legFailed: _ = client.leave()
         case .listen(let address, let isDual):
@@ -130,6 +154,13 @@ public final class ControlServer {
             }
             agent.associate(connection, address, connecting, socket)
         case .relayed(let relay, let local): answer(client, agent?.relayed(relay, local))
+        case .listening(let address):
+            agent?.listening(address, client.process)
+            answer(client, nil)
+        case .offer:
+            _ = client.leave()
+            if let socket { gateway?.offer(socket) }
+        case .client(let leg): tellClient(client, at: leg)
         case .replace(let version):
             guard version == Ledger.version, let socket, let escrow else {
                 _ = try? client.leave()?.send(.refused(EPROTONOSUPPORT))
@@ -148,6 +179,14 @@ public final class ControlServer {
                 table.giveUp(SessionID(name), because: .byHand)
                 return report.map { [$0] } ?? []
             }
+        }
+    }
+
+    private func tellClient(_ client: ControlClient, at leg: AddressBytes) {
+        if let agent {
+            agent.client(leg) { [self] in answer(client, $0) }
+        } else {
+            answer(client, SocketAddress(leg).flatMap { gateway?.client($0) }.map { AddressBytes($0) })
         }
     }
 
@@ -212,6 +251,9 @@ private final class ControlClient {
         self.connection = consume connection
         registration = try loop.register(number, self)
     }
+
+    /// Who it is; 0 if that is unknown.
+    var process: pid_t { connection?.peer.process ?? 0 }
 
     func leave() -> ControlConnection? {
         if let registration { loop.deregister(registration) }

@@ -1,4 +1,5 @@
-// Type–length–value items: the payload of OPEN, OPENED, REFUSED, ATTACH, ATTACHED, GONE, LOOKUP and FOUND.
+// Type–length–value items: the payload of OPEN, OPENED, REFUSED, ATTACH, ATTACHED, GONE, LOOKUP, FOUND, ASK
+// and ANSWER.
 
 /// What an item means. The top bit says "critical": who does not know it must refuse.
 enum ItemType: UInt16 {

@@ -9,6 +9,16 @@ public struct Destination: Hashable, Sendable {
         self.address = address
         self.port = port
     }
+
+    /// The value of its item.
+    var encoded: [UInt8] { address + [UInt8(port >> 8), UInt8(port & 0xff)] }
+
+    /// nil if it is no IPv4 or IPv6 address.
+    init?(_ item: ItemReader.Item, in frame: FrameType) throws(FrameError) {
+        guard item.value.count > 2 else { throw .malformed(frame) }
+        let port = item.value.suffix(2).reduce(0) { $0 << 8 | UInt16($1) }
+        self.init(address: [UInt8](item.value.dropLast(2)), port: port)
+    }
 }
 
 /// OPEN: asks for a new session.
@@ -36,8 +46,7 @@ public struct OpenMessage: Hashable, Sendable {
         var writer = ItemWriter()
         writer.append(.session, session.high, session.low)
         writer.append(.keyShare, keyShare)
-        writer.append(
-            .destination, destination.address + [UInt8(destination.port >> 8), UInt8(destination.port & 0xff)])
+        writer.append(.destination, destination.encoded)
         writer.append(.transportProtocol, OpenMessage.tcp)
         writer.append(.suspendLimit, suspendLimit)
         return writer.finish(FrameHeader(type: .open))
@@ -56,10 +65,7 @@ public struct OpenMessage: Hashable, Sendable {
                 let (high, low) = try item.pair(in: .open)
                 session = SessionID(high: high, low: low)
             case .keyShare: keyShare = try item.bytes(count: Wire.keyShareLength, in: .open)
-            case .destination:
-                guard item.value.count > 2 else { throw .malformed(.open) }
-                let port = item.value.suffix(2).reduce(0) { $0 << 8 | UInt16($1) }
-                destination = Destination(address: [UInt8](item.value.dropLast(2)), port: port)
+            case .destination: destination = try Destination(item, in: .open)
             case .transportProtocol: protocolNumber = try item.integer(in: .open)
             case .suspendLimit: suspendLimit = try item.integer(in: .open)
             case .linkNumber, .epoch, .received, .instance, .code, .text, .finalPositions, .name, .addresses, .proof:

@@ -90,7 +90,7 @@ extension Session {
             return .attached(try AttachClaim.decode(header, link.decoder.payload))
         case .gone:
             return try takeGone(link, now)
-        case .open, .attach, .lookup, .found, .data, .ack, .fin, .abort, .ping, .pong, .leave:
+        case .open, .attach, .lookup, .found, .ask, .answer, .data, .ack, .fin, .abort, .ping, .pong, .leave:
             return .linkFailed(.frame(.unexpected(header.type)))
         }
     }
@@ -127,7 +127,7 @@ extension Session {
             }
         case .leave:
             if let index = self.index(of: number) { retire(index, now) }
-        case .data, .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found:
+        case .data, .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ask, .answer:
             return .linkFailed(.frame(.unexpected(header.type)))
         }
         return nil

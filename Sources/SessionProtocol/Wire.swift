@@ -41,6 +41,10 @@ public enum FrameType: UInt8, Sendable {
     case lookup = 7
     /// The addresses of a name.
     case found = 8
+    /// Whether the acceptor would connect to a destination.
+    case ask = 9
+    /// The answer to that.
+    case answer = 10
     /// Bytes at `offset`.
     case data = 16
     /// Nothing but the header.
@@ -59,7 +63,8 @@ public enum FrameType: UInt8, Sendable {
     var maximumPayload: Int {
         switch self {
         case .data: Wire.maximumData
-        case .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ack, .fin, .abort, .ping, .pong,
+        case .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ask, .answer, .ack, .fin, .abort,
+            .ping, .pong,
             .leave:
             Wire.maximumControl
         }

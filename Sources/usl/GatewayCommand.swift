@@ -70,6 +70,9 @@ struct GatewayCommand: ParsableCommand {
             """)
     var replace = false
 
+    @Flag(help: .hidden)
+    var offers = false
+
     @Option(help: ArgumentHelp("Which gateway to replace, if several run here.", valueName: "process"))
     var pid: Int32?
 
@@ -86,7 +89,7 @@ struct GatewayCommand: ParsableCommand {
 
     func validate() throws {
         if pid != nil, !replace { throw ValidationError("--pid belongs to --replace") }
-        if allow.isEmpty, front.isEmpty {
+        if allow.isEmpty, front.isEmpty, !offers {
             throw ValidationError("nothing is allowed: give at least one --allow TARGET or --front PUBLIC=TARGET")
         }
         if let authorized {
@@ -110,11 +113,16 @@ struct GatewayCommand: ParsableCommand {
         options.limits = try files.load().limits
         options.files = files
         options.suspend = links.suspend
+        options.isForOffers = offers
         if replace { return try ReplacementRequest.send(to: .gateway, process: pid, arguments: ownArguments) }
         try WorkerKeeper.run(
             openControl: { try ControlSocket(of: .gateway) },
             prepare: { [options] in
                 try $0.listen(on: options.listen, transport: transport, fronts: options.fronts.flatMap(\.listen))
+                if options.isForOffers {
+                    ProcessName.set(ProcessName.offers)
+                    $0.holdFirstOffer()
+                }
             }
         ) { [options] control, channel, escrow in
             _exit(

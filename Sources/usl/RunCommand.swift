@@ -20,6 +20,8 @@ struct RunCommand: ParsableCommand {
             Without --gateway, USL looks for a gateway at each destination. Where there is none, the program connects as \
             ever; and if that fails or has no answer, other addresses of the same name and other sources are tried.
 
+            Where the command listens, but on loopback alone, a gateway serves that port for as long as the command runs: one of             this user that runs here, or else one that is started for that, on port 7117. So `usl ncat -l 1337` on one host and             `usl ncat HOST 1337` on another need nothing else.
+
             Examples:
               usl ssh db1
               usl --gateway edge psql -h db1
@@ -42,6 +44,9 @@ struct RunCommand: ParsableCommand {
 
     @Option(help: detectionHelp)
     var detection: DetectionMode?
+
+    @Flag(help: "Have no gateway serve the ports on which the command listens.")
+    var noOffer = false
 
     @OptionGroup var interception: InterceptionOptions
 
@@ -86,6 +91,7 @@ struct RunCommand: ParsableCommand {
         }
         options.treatment = treatment
         options.detection = detection
+        options.offers = !noOffer
         try links.apply(to: &options)
         options.pin = trust.pin
         options.verbosity = says.verbosity

@@ -181,6 +181,76 @@ struct DetectionTests {
         #expect(outcomes.first?.remarks.first?.contains("\(other.gateway.address)") == true)
     }
 
+    /// Looks at a port of an address of its own on loopback, whose gateway port belongs to the test.
+    private func look(
+        _ detection: Detection, in setting: Setting, at host: String, port: UInt16, _ mode: DetectionMode = .port,
+        service: AnswerMessage.Service?, questions: inout Int
+    ) throws -> Detection.Outcome {
+        let host = try #require(SocketAddress.Host(numeric: host))
+        let gateway = try service.map { _ in
+            try TCPSocket.listen(on: SocketAddress(host: host, port: AgentOptions.gatewayPort))
+        }
+        var outcomes: [Detection.Outcome] = []
+        detection.look(at: SocketAddress(host: host, port: port), mode) { outcomes.append($0) }
+        var peers: [TestPeer] = []
+        var answered = 0
+        try turn(setting.loop) {
+            if let accepted = try? gateway?.accept() {
+                let peer = TestPeer(accepted)
+                peer.say(Wire.preface)
+                peers.append(peer)
+            }
+            for peer in peers { peer.listen() }
+            if let service, let peer = peers.last, peer.heard.count > Wire.preface.count, answered < peers.count {
+                answered += 1
+                questions += 1
+                peer.say(AnswerMessage(service).encoded)
+            }
+            return !outcomes.isEmpty
+        }
+        return try #require(outcomes.first)
+    }
+
+    @Test("a gateway that has nothing to do with a port is none for that port, and one for another")
+    func declined() throws {
+        let setting = try Setting()
+        let detection = setting.detection(isPlain: true)
+        var questions = 0
+        for port: UInt16 in [22, 22, 1337] {
+            let outcome = try look(
+                detection, in: setting, at: "127.7.11.7", port: port, service: port == 22 ? .unserved : .offered,
+                questions: &questions)
+            #expect(outcome.gateways.isEmpty == (port == 22) && outcome.remarks.isEmpty)
+            #expect(outcome.answer?.isDeclined == (port == 22) && outcome.isOffered == (port == 1337))
+        }
+        #expect(questions == 2)
+        // Other commands know it too, but not whether an offer is there still.
+        let other = setting.detection(isPlain: true)
+        var outcome = try look(
+            other, in: setting, at: "127.7.11.7", port: 22, service: .served, questions: &questions)
+        #expect(outcome.gateways.isEmpty && outcome.answer?.isDeclined == true && questions == 2)
+        outcome = try look(other, in: setting, at: "127.7.11.7", port: 1337, service: nil, questions: &questions)
+        #expect(outcome.gateways.isEmpty && outcome.remarks.isEmpty, "it may go with its server")
+        // A server that does not answer may have a successor.
+        other.serverFailed(try #require(SocketAddress("127.7.11.7:22")))
+        outcome = try look(other, in: setting, at: "127.7.11.7", port: 22, service: .served, questions: &questions)
+        #expect(!outcome.gateways.isEmpty && questions == 3)
+    }
+
+    @Test("a gateway that is known by its key is left for a port only at its own word")
+    func declinedByAnother() throws {
+        let setting = try Setting()
+        let gateway = try #require(SocketAddress("127.7.11.8:7117"))
+        try setting.pin(gateway)
+        var questions = 0
+        for service in [AnswerMessage.Service.unserved, .offered] {
+            // On loopback it shows no key.
+            let outcome = try look(
+                setting.detection(), in: setting, at: "127.7.11.8", port: 22, service: service, questions: &questions)
+            #expect(outcome.gateways == [gateway] && !outcome.isOffered)
+        }
+    }
+
     @Test("a front names no address that is nearer to this end than itself")
     func claims() throws {
         for (front, address, isTaken) in [

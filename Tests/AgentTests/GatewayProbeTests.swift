@@ -71,24 +71,64 @@ struct GatewayProbeTests {
         #expect(resets <= GatewayProbe.maximumDials)
     }
 
+    @Test("a gateway is asked about the destination, and answers in whatever pieces", arguments: [1, 2, 3] as [UInt16])
+    func asked(code: UInt16) throws {
+        let destination = try #require(SocketAddress("192.0.2.1:1337"))
+        let service = try #require(AnswerMessage.Service(rawValue: code))
+        let ask = AskMessage(destination: Destination(destination)).encoded
+        var said = 0
+        let (finding, heard) = try probe(about: destination, times: .max) { peer in
+            if said == 0, peer.heard == Wire.preface {
+                said = 1
+                peer.say(Wire.preface)
+            }
+            if said == 1, peer.heard == Wire.preface + ask {
+                said = 2
+                for byte in AnswerMessage(service).encoded { peer.say([byte]) }
+            }
+        }
+        #expect(finding == .gateway(nil, service) && heard == Wire.preface + ask)
+    }
+
+    @Test("who has no answer is a gateway all the same", arguments: ["refused", "end", "silence"])
+    func unanswered(how: String) throws {
+        let destination = try #require(SocketAddress("192.0.2.1:1337"))
+        var said = false
+        let (finding, _) = try probe(about: destination, times: .max) { peer in
+            if !said { peer.say(Wire.preface) }
+            said = true
+            guard peer.heard.count > Wire.preface.count else { return }
+            switch how {
+            case "refused": peer.say(RefusedMessage(code: .malformed, text: "not understood").encoded)
+            case "end": peer.finish()
+            default: break
+            }
+        }
+        #expect(finding == .gateway(nil))
+    }
+
     /// Probes a listener that treats each connection once, when it has heard the prober, with `answer`.
+    ///
+    /// - Parameters:
+    ///   - destination: what it is asked about.
+    ///   - times: how often `answer` is called for a connection.
     private func probe(
-        answer: (TestPeer) -> Void
+        about destination: SocketAddress? = nil, times: Int = 1, answer: (TestPeer) -> Void
     ) throws -> (finding: GatewayProbe.Finding?, heard: [UInt8]) {
         let loop = try makeLoop()
         let listener = try TestListener()
         var findings: [GatewayProbe.Finding] = []
         var peer: TestPeer?
-        var isAnswered = false
-        GatewayProbe.start(listener.address, nil, on: loop) { findings.append($0) }
+        var answers = 0
+        GatewayProbe.start(listener.address, nil, about: destination, on: loop) { findings.append($0) }
         try turn(loop) {
             if let accepted = listener.accept() {
                 peer = accepted
-                isAnswered = false
+                answers = 0
             }
             peer?.listen()
-            if let peer, !isAnswered, !peer.heard.isEmpty {
-                isAnswered = true
+            if let peer, answers < times, !peer.heard.isEmpty {
+                answers += 1
                 answer(peer)
             }
             return !findings.isEmpty

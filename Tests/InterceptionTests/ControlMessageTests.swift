@@ -7,12 +7,13 @@ import Testing
 
     @Test(arguments: [
         ControlRequest.connect(to: address, blocking: true), .connect(to: address, blocking: false),
-        .peerName(cookie: 0x8000_0000_0000_0001), .localName(cookie: 7), .status,
+        .peerName(cookie: 0x8000_0000_0000_0001), .peerName(cookie: 7, at: address), .localName(cookie: 7), .status,
         .session(SessionName(high: 0x0102_0304_0506_0708, low: .max)), .drop(SessionName(high: 0, low: 1)),
         .replace(ledgerVersion: 1 << 40), .associate(to: address, connecting: true),
         .attemptFailed(0), .attemptFailed(113),
         .associate(to: address, connecting: false), .relayed(at: address, local: true),
-        .relayed(at: address, local: false),
+        .relayed(at: address, local: false), .listening(at: address), .offer(of: address, network: 1 << 63),
+        .client(at: address),
     ])
     func requestsSurviveTheWire(request: ControlRequest) {
         #expect(ControlRequest(request.encoded().span) == request)

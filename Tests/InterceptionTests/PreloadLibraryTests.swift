@@ -12,8 +12,10 @@ import Testing
         let names = symbols.compactMap { $0.split(separator: " ").last.map(String.init) }
         #expect(
             names.sorted() == [
-                "__recvfrom_chk", "connect", "getaddrinfo", "gethostbyname", "gethostbyname2", "gethostbyname2_r",
-                "gethostbyname_r", "getpeername", "getsockname", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg",
+                "__recvfrom_chk", "accept", "accept4", "connect", "getaddrinfo", "gethostbyname", "gethostbyname2",
+                "gethostbyname2_r",
+                "gethostbyname_r", "getpeername", "getsockname", "listen", "recvfrom", "recvmmsg", "recvmsg",
+                "sendmmsg",
                 "sendmsg",
                 "sendto", "socket",
             ])

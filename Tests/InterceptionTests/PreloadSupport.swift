@@ -153,7 +153,7 @@ final class FakeAgent {
     ) -> (ControlRequest) -> ControlResponse {
         {
             switch $0 {
-            case .peerName(cookie): .asked(AddressBytes(peer))
+            case .peerName(cookie, _): .asked(AddressBytes(peer))
             case .localName(cookie): local.map { .asked(AddressBytes($0)) } ?? .notMine
             default: .notMine
             }

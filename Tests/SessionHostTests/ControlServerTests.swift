@@ -36,7 +36,11 @@ struct ControlServerTests {
                 }, resolved: { note.events.append($0.name) },
                 associate: { library, _, _, _ in _ = try? library.send(.direct) }, relayed: { _, _ in nil },
                 held: { library, _, _, _ in _ = try? library.send(.accepted) },
-                listen: { library, _, _ in _ = try? library.send(.accepted) })
+                listen: { library, _, _ in _ = try? library.send(.accepted) },
+                listening: { address, process in
+                    note.events.append("listening \(address.count), \(process == getpid())")
+                },
+                client: { leg, answer in answer(leg.count == 2 ? AddressBytes(count: 3) { UInt8($0) } : nil) })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
                 try listener.descriptor.duplicate(), on: loop,

@@ -44,6 +44,31 @@ private func item(_ type: UInt16, _ value: [UInt8]) -> [UInt8] {
         #expect(try RefusedMessage(payload: long.encoded.payload).text.count == 1_024)
     }
 
+    @Test(arguments: [[10, 0, 0, 1], [UInt8](repeating: 0xfe, count: 16)])
+    func ask(_ address: [UInt8]) throws {
+        let message = AskMessage(destination: try #require(Destination(address: address, port: 1337)))
+        let header = try FrameHeader(frame: message.encoded)
+        #expect(header.type == .ask && Int(header.length) == message.encoded.payload.count)
+        #expect(try AskMessage(payload: message.encoded.payload) == message)
+        #expect(throws: FrameError.malformed(.ask)) {
+            try AskMessage(payload: item(0x8003, address + [0, 22]))
+        }
+        #expect(throws: FrameError.malformed(.ask)) { try AskMessage(payload: item(0x8004, [6])) }
+        #expect(throws: FrameError.malformed(.ask)) {
+            try AskMessage(payload: item(0x8003, [1, 2, 3]) + item(0x8004, [6]))
+        }
+    }
+
+    @Test func answer() throws {
+        for service in [AnswerMessage.Service.served, .offered, .unserved] {
+            let message = AnswerMessage(service)
+            #expect(try FrameHeader(frame: message.encoded).type == .answer)
+            #expect(try AnswerMessage(payload: message.encoded.payload) == message)
+        }
+        #expect(try AnswerMessage(payload: item(0x000a, [0x7f, 0xff])).service == .served, "an answer to come")
+        #expect(try AnswerMessage(payload: []).service == .served)
+    }
+
     @Test func gone() throws {
         for reason in (1...8).compactMap({ GoneMessage.Reason(rawValue: $0) }) {
             let message = GoneMessage(reason: reason, instance: 5, positions: .init(sent: 10, delivered: .max))

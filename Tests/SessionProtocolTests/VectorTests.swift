@@ -137,6 +137,23 @@ private func text(of path: String) throws -> String {
         #expect(try FoundMessage(payload: found.bytes("frame").payload) == answer)
     }
 
+    @Test func askFrame() throws {
+        let vector = try vectors["ask"]
+        let destination = try #require(
+            Destination(address: try vector.bytes("address"), port: UInt16(vector.number("port"))))
+        let frame = try vector.bytes("frame")
+        #expect(AskMessage(destination: destination).encoded == frame)
+        #expect(try AskMessage(payload: frame.payload).destination == destination)
+    }
+
+    @Test func answerFrame() throws {
+        let vector = try vectors["answer"]
+        let service = try #require(AnswerMessage.Service(rawValue: UInt16(vector.number("code"))))
+        let frame = try vector.bytes("frame")
+        #expect(AnswerMessage(service).encoded == frame)
+        #expect(try AnswerMessage(payload: frame.payload).service == service)
+    }
+
     @Test(arguments: ["gone", "gone-unknown"])
     func goneFrame(_ name: String) throws {
         let vector = try vectors[name]

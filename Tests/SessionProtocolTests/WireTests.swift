@@ -3,7 +3,8 @@ import Testing
 @testable import SessionProtocol
 
 private let everyType: [FrameType] = [
-    .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .data, .ack, .fin, .abort, .ping,
+    .open, .opened, .refused, .attach, .attached, .gone, .lookup, .found, .ask, .answer, .data, .ack, .fin, .abort,
+    .ping,
     .pong, .leave,
 ]
 

@@ -105,6 +105,10 @@ static inline int usl_connect(int fd, const struct sockaddr *address, socklen_t 
 static inline int usl_getpeername(int fd, struct sockaddr *address, socklen_t *length) {
     return (int)syscall(SYS_getpeername, fd, address, length);
 }
+static inline int usl_listen_call(int fd, int backlog) { return (int)syscall(SYS_listen, fd, backlog); }
+static inline int usl_accept_call(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+    return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
 static inline int usl_getsockname_call(int fd, struct sockaddr *address, socklen_t *length) {
     return (int)syscall(SYS_getsockname, fd, address, length);
 }
