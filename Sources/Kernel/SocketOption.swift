@@ -41,7 +41,7 @@ public enum SocketOption {
     }
 
     /// Takes `TCP_FASTOPEN_CONNECT` away, by which no SYN may leave before the first write (tcp(7)): a leg is waited for.
-    static func connectAtOnce(_ socket: Int32) {
+    public static func connectAtOnce(_ socket: Int32) {
         let isSet = (try? read(Int32(IPPROTO_TCP), TCP_FASTOPEN_CONNECT, of: socket, initial: Int32(0))) != 0
         if isSet { try? set(Int32(IPPROTO_TCP), TCP_FASTOPEN_CONNECT, of: socket, to: Int32(0)) }
     }
