@@ -16,12 +16,21 @@ public enum SocketTrap {
         // users here: what a setuid program does with sockets of another namespace, nobody has promised.
         try check(usl_prctl(PR_SET_NO_NEW_PRIVS, 1))
         var filter = filter
-        let waitKillable = UInt32(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
-        let flags = UInt32(SECCOMP_FILTER_FLAG_NEW_LISTENER) | waitKillable
+        do throws(Errno) {
+            // Signals that are handled do not end a call that the supervisor has seen.
+            return try set(&filter, UInt32(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV))
+        } catch .invalidArgument {
+            // Before Linux 5.19 they do, and the call is made again (SA_RESTART) or fails with EINTR.
+            return try set(&filter, 0)
+        }
+    }
+
+    private static func set(_ filter: inout [sock_filter], _ flags: UInt32) throws(Errno) -> Descriptor {
         let number = filter.withUnsafeMutableBufferPointer { instructions in
             var program = sock_fprog(len: UInt16(instructions.count), filter: instructions.baseAddress)
             return withUnsafeMutablePointer(to: &program) {
-                usl_seccomp(UInt32(SECCOMP_SET_MODE_FILTER), flags, $0)
+                usl_seccomp(
+                    UInt32(SECCOMP_SET_MODE_FILTER), UInt32(SECCOMP_FILTER_FLAG_NEW_LISTENER) | flags, $0)
             }
         }
         return Descriptor(owning: try check(number))

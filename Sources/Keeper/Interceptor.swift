@@ -4,13 +4,16 @@ public struct Interceptor: Sendable {
         /// The variables of `ControlSocket`, which load a library into each process.
         case environment
         case trap(Trap)
-        /// None: the program connects as ever.
-        case nothing
     }
 
     /// What `--intercept` calls it.
     public let name: String
     let means: Means
+
+    /// Whether it is a library in the program's processes.
+    public var loadsLibrary: Bool {
+        if case .environment = means { true } else { false }
+    }
 
     public init(name: String, _ means: Means) {
         self.name = name

@@ -44,21 +44,21 @@ public struct Launcher: ~Copyable {
     /// - Parameters:
     ///   - arguments: the program and its arguments, byte for byte.
     ///   - interceptors: ways to get hold of its connections, the best first.
-    ///   - explain: says which of them is taken, and why not an earlier one.
+    ///   - fallBack: says what the earlier ones lack when a later one is taken; called in the keeper.
     ///   - openControl: makes the agent's control socket; called in the keeper, to whose process it belongs.
     ///   - agent: what the agent does; called in a process of its own, with every signal blocked and no descriptor of the
     ///     program's but standard error. It ends when its channel ends; if it dies, it is called again, in another.
     ///   - isQuiet: whether such a death is worth no line.
     public static func run(
         _ arguments: [[UInt8]], isQuiet: Bool, interceptors: [Interceptor],
-        explain: @escaping @Sendable (String) -> Void,
+        fallBack: @escaping @Sendable (String) -> Void,
         openControl: () throws -> ControlSocket, agent: @escaping WorkerBody
     ) -> Never {
         if let legacy = KeeperLegacy.take() { ProgramKeeper.resume(legacy, isQuiet: isQuiet, agent: agent) }
         InheritedDescriptors.reserveStandardNumbers()
         let program = ProgramKeeper.Program(
             arguments: arguments, group: getpgrp(), signalMask: .blocked, interceptors: interceptors,
-            explain: explain)
+            fallBack: fallBack)
         SignalSet.all.setAsMask()
         do {
             let pidfd = Descriptor(owning: try check(usl_pidfd_open(getpid())))

@@ -11,8 +11,8 @@ extension ProgramKeeper {
         let signalMask: SignalSet
         /// Ways to get hold of its connections, the best first.
         let interceptors: [Interceptor]
-        /// Says which of them is taken, and why not an earlier one.
-        let explain: @Sendable (String) -> Void
+        /// Says why an earlier one is not taken.
+        let fallBack: @Sendable (String) -> Void
     }
 
     fileprivate enum SpawnFailure: Error {
@@ -96,7 +96,7 @@ extension ProgramKeeper {
     ) throws(SpawnFailure) -> Started {
         var lacks: [String] = []
         for interceptor in program.interceptors {
-            if !lacks.isEmpty { program.explain("\(lacks.joined(separator: "; ")); trying \(interceptor.name)") }
+            if !lacks.isEmpty { program.fallBack(lacks.joined(separator: "; ")) }
             switch interceptor.means {
             case .trap(let trap):
                 do throws(TrapFailure) {
@@ -110,7 +110,6 @@ extension ProgramKeeper {
             case .environment:
                 for (name, value) in control.environment { setenv(name, value, 1) }
                 return Started(program: try spawn(program), supervisor: nil)
-            case .nothing: return Started(program: try spawn(program), supervisor: nil)
             }
         }
         throw .interception(lacks.joined(separator: "; "))

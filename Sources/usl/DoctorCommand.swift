@@ -1,5 +1,6 @@
 import ArgumentParser
 import CLinux
+import Donation
 import Interception
 import Kernel
 import Transport
@@ -54,7 +55,7 @@ enum Examination {
     static var all: [() -> Finding] {
         [
             kernel, library, runtimeDirectory, descriptors, children, addressFamily6, reno, retransmissionTimer,
-            tcpInfo, kernelTLS, fastOpen, userNamespaces,
+            tcpInfo, kernelTLS, fastOpen, userNamespaces, donation,
         ]
     }
 
@@ -204,6 +205,22 @@ enum Examination {
         }
         let socket = Descriptor(owning: number)
         return Finding(subject: subject, verdict: body(socket.number))
+    }
+
+    /// For programs that no library can be loaded into.
+    private static func donation() -> Finding {
+        let subject = "donated sockets"
+        guard let lack = Donor.lack() else {
+            return Finding(
+                subject: subject, verdict: .fine("static and Go programs are intercepted (--intercept donate)"))
+        }
+        return Finding(
+            subject: subject,
+            verdict: .optional(
+                "cannot \(lack); static and Go programs go past USL, but for usl forward. It takes Linux 5.14, user namespaces "
+                    + "(kernel.unprivileged_userns_clone, user.max_user_namespaces), and nf_tables with NFQUEUE and TPROXY "
+                    + "(`modprobe nf_tables nfnetlink_queue nft_queue nft_tproxy nft_reject_inet`, or nft_compat and xt_NFQUEUE)"
+            ))
     }
 
     /// The demo's hosts are namespaces; root needs no user namespace for them.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Donation
+import Interception
 import Keeper
 import SystemPackage
 
@@ -13,23 +14,32 @@ struct InterceptionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How connections are got hold of: by a library in the program's processes, or by sockets that are donated to it, "
-                + "which reaches static programs too.", valueName: "auto|preload|donate"))
+            "How connections are got hold of: by a library in the program's processes, by sockets that are donated to it, which "
+                + "reaches static programs too, or as its file asks for.", valueName: "auto|preload|donate"))
     var intercept = Mode.auto
 
-    /// Whether connections are got hold of by the library, and go past USL where that cannot be loaded.
-    var usesLibrary: Bool {
+    /// The best first.
+    ///
+    /// - Parameter program: nil if nothing is known of it.
+    func interceptors(for program: ProgramFile?) -> [Interceptor] {
+        let (preload, donate) = (
+            Interceptor(name: "preload", .environment), Interceptor(name: "donate", .trap(.donation))
+        )
         switch intercept {
-        case .auto, .preload: true
-        case .donate: false
+        case .preload: return [preload]
+        case .donate: return [donate]
+        case .auto: return program?.needsDonation == true ? [donate, preload] : [preload]
         }
     }
 
-    /// The best first.
-    var interceptors: [Interceptor] {
+    /// What is to be said of the choice, to users who want to know everything.
+    func explanation(_ name: String, _ program: ProgramFile?) -> String {
         switch intercept {
-        case .auto, .preload: [Interceptor(name: "preload", .environment)]
-        case .donate: [Interceptor(name: "donate", .trap(.donation))]
+        case .preload, .donate: "\(name): intercepted by \(intercept.rawValue), as asked for"
+        case .auto:
+            program?.needsDonation == true
+                ? "\(name): intercepted by donate, as \(program?.peculiarity ?? "its file asks for it")"
+                : "\(name): intercepted by preload"
         }
     }
 }

@@ -9,26 +9,44 @@ extension ProgramFile {
         }
     }
 
-    /// Why its connections are not intercepted, for its user; nil if they are, or if nothing is known of it.
+    /// Whether the library does not reach its connections, and donated sockets do.
+    var needsDonation: Bool {
+        switch kind {
+        case .dynamicGo, .static, .foreign(.loader): true
+        // A trap needs PR_SET_NO_NEW_PRIVS, under which privileged programs get none.
+        case .dynamic, .notELF, .foreign(.bits32), .foreign(.machine), .privileged: false
+        }
+    }
+
+    /// Why the library does not reach its connections; nil if it does, or if nothing is known of it.
+    var peculiarity: String? {
+        switch kind {
+        case .dynamic, .notELF: nil
+        case .dynamicGo: "it is a Go program, which makes its system calls itself"
+        case .static: "it is statically linked"
+        case .foreign(.bits32): "it is a 32-bit program, and USL is one of 64 bits"
+        case .foreign(.machine): "it is for another kind of machine than USL"
+        case .foreign(.loader(let loader)): "it has another libc than USL (\(loader))"
+        case .privileged(.setUserID), .privileged(.setGroupID): "it changes its user or group when it starts"
+        case .privileged(.capabilities): "it gets capabilities when it starts"
+        }
+    }
+
+    /// What its user has to know: that its connections go past USL, why, and what to do; nil if the library reaches them.
     ///
     /// - Parameter name: what the user calls it.
     func remark(_ name: String) -> String? {
-        let alone =
-            "its connections go past USL, but not those of dynamic programs that it starts; try --intercept donate, or usl forward"
-        let all =
-            "its connections and those of programs that it starts go past USL; try --intercept donate, or usl forward"
-        return switch kind {
-        case .dynamic, .notELF: nil
-        case .dynamicGo: "\(name) is a Go program, which makes its system calls itself: \(alone)"
-        case .static: "\(name) is statically linked: \(alone)"
-        case .foreign(.bits32): "\(name) is a 32-bit program, and USL's library has 64 bits: \(all)"
-        case .foreign(.machine): "\(name) is for another kind of machine than USL's library: \(all)"
-        case .foreign(.loader(let loader)): "\(name) has another libc than USL's library (\(loader)): \(all)"
-        // A trap needs PR_SET_NO_NEW_PRIVS, under which these get no privileges.
-        case .privileged(.setUserID), .privileged(.setGroupID):
-            "\(name) changes its user or group when it starts, and so loads no library: its connections go past USL; usl forward can carry them"
-        case .privileged(.capabilities):
-            "\(name) gets capabilities when it starts, and so loads no library: its connections go past USL; usl forward can carry them"
+        peculiarity.map { "\(name): \(remedy(because: $0))" }
+    }
+
+    private func remedy(because reason: String) -> String {
+        switch kind {
+        case .dynamic, .notELF, .dynamicGo, .static, .foreign(.loader):
+            "\(reason); its connections go past USL, but not those of dynamic programs that it starts; try --intercept donate, or usl forward"
+        case .foreign(.bits32), .foreign(.machine):
+            "\(reason); its connections and those of programs that it starts go past USL; usl forward can carry them"
+        case .privileged:
+            "\(reason), and so loads no library; its connections go past USL; start usl as that user, or let usl forward carry them"
         }
     }
 }

@@ -68,14 +68,15 @@ struct RunCommand: ParsableCommand {
         let environment = try LaunchEnvironment()
         let says = says.verbosity
         let program = ProgramFile.find(command[0])
-        if says > .quiet, treatment != .direct, interception.usesLibrary {
-            let remark = program?.remark(String(decoding: command[0], as: UTF8.self))
-            if let remark { Diagnostics.report(remark) }
-        }
-        Launcher.run(
-            command, isQuiet: says == .quiet, interceptors: interception.interceptors,
-            explain: { if says == .verbose { Diagnostics.report($0) } }
-        ) {
+        let interceptors = interception.interceptors(for: program)
+        let name = String(decoding: command[0], as: UTF8.self)
+        if says == .verbose { Diagnostics.report(interception.explanation(name, program)) }
+        let remark = says > .quiet && treatment != .direct ? program?.remark(name) : nil
+        if let remark, interceptors.allSatisfy(\.loadsLibrary) { Diagnostics.report(remark) }
+        Launcher.run(command, isQuiet: says == .quiet, interceptors: interceptors) { lacks in
+            // The library is left, which does not reach it.
+            if let remark { Diagnostics.report("\(lacks); \(remark)") }
+        } openControl: {
             try ControlSocket(of: .agent) {
                 environment.variables(agent: $0, options, preloads: program?.takesLibrary ?? true)
             }
