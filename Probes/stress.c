@@ -64,8 +64,10 @@ static void *work(void *argument) {
     (void)argument;
     int number;
     while ((number = atomic_fetch_sub(&left, 1)) > 0) {
-        int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int error = 0;
+        // A supervisor may make the socket (seccomp_unotify(2)): a signal can come before it has heard of the call.
+        int made, error = 0;
+        do made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        while (made < 0 && errno == EINTR);
         if (made < 0 || connect(made, (struct sockaddr *)&server, sizeof server) < 0) error = errno;
         if (error == EINTR) {
             atomic_fetch_add(&interrupted, 1);

@@ -104,7 +104,9 @@ final class ShimRequest {
             case .nothing: return
             case .request(.attemptFailed(let code), let socket):
                 guard case .ownAttempt = stage, let socket else { return leave(.direct) }
-                application = try ApplicationSocket(copy: socket, destination: destination)
+                application = try ApplicationSocket(
+                    copy: socket, destination: destination, hasOwnHost: limits.source != nil,
+                    hasOwnPort: limits.hasOwnPort)
                 find(because: code)
             // It is connected, or needs no connection any more.
             case .end:

@@ -184,18 +184,25 @@ public final class Donor {
     private func take(_ packet: PacketQueue.HeldPacket) {
         let path = HeldPath(source: packet.source, destination: packet.destination)
         if let known = connections[path] { return known.repeated(packet) }
-        if isOwnListener(path) { return release(packet, to: .through) }
+        if let fate = fateHere(path) { return release(packet, to: fate) }
         let connection = HeldConnection(packet, path, of: self)
         connections[path] = connection
         connection.begin()
     }
 
-    /// Whether the program talks to a listener of its own.
-    private func isOwnListener(_ path: HeldPath) -> Bool {
-        guard !listeners.isEmpty, path.destination.isLoopback || place.hosts.contains(path.destination.host) else {
-            return false
+    /// What becomes of a SYN to a listener of the program itself; nil if there is none.
+    private func fateHere(_ path: HeldPath) -> PacketMark.Fate? {
+        // A socket that connects to itself.
+        if path.source == path.destination { return .through }
+        guard path.destination.isLoopback || place.hosts.contains(path.destination.host) else { return nil }
+        let candidates = listeners.values.filter { $0.covers(path.destination) }
+        guard !candidates.isEmpty, place.diagnosis != nil else { return nil }
+        if (try? place.diagnosis!.cookie(local: path.destination, remote: path.source)) ?? nil != nil {
+            return .through
         }
-        return (try? place.diagnosis?.cookie(local: path.destination, remote: path.source)) ?? nil != nil
+        // The program has closed it, and as long as this process listened outside for it, nobody else could.
+        for listener in candidates { forget(listener) }
+        return .reset
     }
 
     func release(_ packet: PacketQueue.HeldPacket, to fate: PacketMark.Fate) {

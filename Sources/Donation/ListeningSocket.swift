@@ -38,6 +38,12 @@ final class ListeningSocket {
         self.donor = donor
     }
 
+    /// Whether a connection to this address would be this socket's.
+    func covers(_ destination: SocketAddress) -> Bool {
+        guard destination.port == address.port else { return false }
+        return address.isWildcard ? isDual || address.family == destination.family : address.unmapped == destination
+    }
+
     /// - Parameter call: listen(2), which is to be answered when it is known whether anybody can listen there outside.
     func begin(answering call: TrapListener.Call?) {
         do throws(Errno) {

@@ -20,7 +20,9 @@ struct Place: ~Copyable {
     /// Makes it, and moves this process there, which has one thread only.
     init() throws {
         let host = HostAddresses()
+        let settings = NetworkSettings()
         try PrivateNamespace.enter(host)
+        settings.apply()
         let (gate4, gate6) = try Place.gates()
         let queue = try Place.queue(leadingTo: gate4, gate6)
         let notice = try UnreachableNotice()

@@ -15,6 +15,13 @@ struct TrapListener: ~Copyable {
 
     let descriptor: Descriptor
 
+    init(descriptor: consuming Descriptor) {
+        // Caller and supervisor take turns, and are quicker so: SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Older kernels refuse it.
+        let syncWakeUp: UInt64 = 1
+        _ = usl_seccomp_set_flags(descriptor.number, syncWakeUp)
+        self.descriptor = descriptor
+    }
+
     /// The next call; nil if none waits.
     borrowing func next() throws(Errno) -> Call? {
         while true {

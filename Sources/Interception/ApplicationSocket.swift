@@ -17,22 +17,36 @@ public struct ApplicationSocket: ~Copyable, Sendable {
     /// From bind(2): the wildcard and port 0 if the application did not call it.
     let bound: SocketAddress
 
+    /// A socket that its application is about to connect.
+    ///
+    /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
+    public init(copy descriptor: consuming Descriptor, destination: SocketAddress) throws(Errno) {
+        let bound = try Self.boundAddress(of: descriptor.number)
+        try self.init(descriptor, destination, bound: bound)
+    }
+
+    /// The same again, when an attempt was made meanwhile.
+    ///
     /// - Parameters:
     ///   - hasOwnHost: false if the address that the socket has, if any, is one that the kernel chose for an attempt: under
     ///     Multipath TCP it shows even when the attempt is over.
     ///   - hasOwnPort: the same of the port, which always shows.
-    /// - Throws: `EAFNOSUPPORT` if it is no socket for that destination.
     public init(
-        copy descriptor: consuming Descriptor, destination: SocketAddress, hasOwnHost: Bool = true,
-        hasOwnPort: Bool = true
+        copy descriptor: consuming Descriptor, destination: SocketAddress, hasOwnHost: Bool, hasOwnPort: Bool
+    ) throws(Errno) {
+        let shown = try LegSocket.localAddress(of: descriptor.number)
+        let host = hasOwnHost ? shown.host : shown.host.wildcard
+        try self.init(descriptor, destination, bound: SocketAddress(host: host, port: hasOwnPort ? shown.port : 0))
+    }
+
+    private init(
+        _ descriptor: consuming Descriptor, _ destination: SocketAddress, bound: SocketAddress
     ) throws(Errno) {
         let number = descriptor.number
         let family = try SocketOption.read(SOL_SOCKET, SO_DOMAIN, of: number, initial: Int32(0))
         let cookie = try SocketOption.read(SOL_SOCKET, SO_COOKIE, of: number, initial: UInt64(0))
         guard family == destination.family else { throw .addressFamilyNotSupported }
-        let local = try Self.boundAddress(of: number)
-        bound = SocketAddress(
-            host: hasOwnHost ? local.host : local.host.wildcard, port: hasOwnPort ? local.port : 0)
+        self.bound = bound
         self.family = family
         self.cookie = cookie
         self.destination = destination

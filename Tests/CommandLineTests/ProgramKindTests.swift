@@ -41,10 +41,16 @@ import Testing
         let program = try put(exitsWithSeven(), "static")
         let script = try put(Array("#!\(program)\n".utf8), "script")
         for name in [program, script] {
-            let outcome = try installation.run([installation.usl, name])
+            let preload = [installation.usl, "--intercept", "preload"]
+            let outcome = try installation.run(preload + [name])
             #expect(outcome.status == .exited(7))
-            #expect(outcome.errors.hasPrefix("usl: \(name) is statically linked: "), "\(outcome.errors)")
+            #expect(outcome.errors.hasPrefix("usl: \(name): it is statically linked; "), "\(outcome.errors)")
             #expect(outcome.errors.split(separator: "\n").count == 1)
+            // Its file asks for donated sockets.
+            let auto = try installation.run([installation.usl, "-v", name])
+            #expect(auto.status == .exited(7))
+            #expect(
+                auto.errors.contains("\(name): intercepted by donate, as it is statically linked"), "\(auto.errors)")
             for options in [["-q"], ["--treatment", "direct"]] {
                 let silent = try installation.run([installation.usl] + options + ["--", name])
                 #expect(silent == .init(status: .exited(7), output: "", errors: ""))
@@ -55,7 +61,7 @@ import Testing
     @Test("a 32-bit program is named")
     func foreignProgram() throws {
         let outcome = try installation.run([installation.usl, try put(exitsWithSeven(class: 1), "short")])
-        #expect(outcome.errors.contains("short is a 32-bit program"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("short: it is a 32-bit program"), "\(outcome.errors)")
         #expect(!outcome.errors.contains("LD_PRELOAD"), "\(outcome.errors)")
     }
     #endif

@@ -46,7 +46,9 @@ import Testing
         }
         #expect(code == ECONNREFUSED)
         let copy = try unwrap(socket)
-        _ = try ApplicationSocket(copy: copy, destination: server.address).disconnected(
+        _ = try ApplicationSocket(
+            copy: copy, destination: server.address, hasOwnHost: false, hasOwnPort: false
+        ).disconnected(
             hasOwnHost: false, hasOwnPort: false)
         try call.answer(isElsewhere ? .connectTo(AddressBytes(server.address)) : .direct)
         #expect(try program.finish() == [isElsewhere ? "connected" : "ECONNREFUSED"])
@@ -78,7 +80,9 @@ import Testing
                 Issue.record("no word of the silence")
                 return
             }
-            _ = try ApplicationSocket(copy: unwrap(socket), destination: held.address).disconnected(
+            _ = try ApplicationSocket(
+                copy: unwrap(socket), destination: held.address, hasOwnHost: false, hasOwnPort: false
+            ).disconnected(
                 hasOwnHost: false, hasOwnPort: false)
         }
         #expect(try program.finish() == ["True True"])

@@ -164,6 +164,9 @@ static inline int usl_pidfd_getfd(int pidfd, int target) { return (int)syscall(S
 static inline int usl_seccomp_receive(int fd, struct seccomp_notif *notification) {
     return ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, notification);
 }
+static inline int usl_seccomp_set_flags(int fd, uint64_t flags) {
+    return ioctl(fd, _IOW('!', 4, uint64_t), flags);  // SECCOMP_IOCTL_NOTIF_SET_FLAGS, Linux 6.6
+}
 static inline int usl_seccomp_respond(int fd, struct seccomp_notif_resp *response) {
     return ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, response);
 }

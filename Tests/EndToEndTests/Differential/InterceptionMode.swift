@@ -9,8 +9,11 @@ struct InterceptionMode: Sendable {
     var hasGateway = false
 
     static let all = [
-        InterceptionMode(name: "preload-session", options: [], hasGateway: true),
-        InterceptionMode(name: "preload-shim", options: ["--treatment", "shim"]),
-        InterceptionMode(name: "preload-direct", options: ["--treatment", "direct"]),
+        InterceptionMode(name: "preload-session", options: ["--intercept", "preload"], hasGateway: true),
+        InterceptionMode(name: "preload-shim", options: ["--intercept", "preload", "--treatment", "shim"]),
+        InterceptionMode(name: "preload-direct", options: ["--intercept", "preload", "--treatment", "direct"]),
+        InterceptionMode(name: "donate-session", options: ["--intercept", "donate"], hasGateway: true),
+        InterceptionMode(name: "donate-shim", options: ["--intercept", "donate", "--treatment", "shim"]),
+        InterceptionMode(name: "donate-direct", options: ["--intercept", "donate", "--treatment", "direct"]),
     ]
 }

@@ -2,6 +2,7 @@
 extension KnownDifference {
     private static let session: Set = ["preload-session"]
     private static let preload: Set = ["preload-session", "preload-shim"]
+    private static let donate: Set = ["donate-session", "donate-shim", "donate-direct"]
 
     /// The ways of connect.c to wait on a socket that does not block.
     private static func waiting(_ place: String) -> Set<String> {
@@ -29,7 +30,7 @@ extension KnownDifference {
                         "poll, refused, IPv6", "poll, unreachable", "poll, unreachable, IPv6", "poll, no route",
                         "poll, prohibited here", "poll, silent, IPv6", "shutdown while connecting",
                         "connect again, refused", "after fork, refused", "after vfork, refused",
-                        "TCP_FASTOPEN_CONNECT, refused",
+                        "TCP_FASTOPEN_CONNECT, refused", "MSG_FASTOPEN, refused",
                     ]), ["names own"])
             ],
             title: "`getsockname` of a socket that is connecting, or could not connect, tells a loopback address",
@@ -179,5 +180,57 @@ extension KnownDifference {
                 connection to be reset here.
                 """
         ),
+        KnownDifference(
+            mark: "o", modes: donate,
+            places: [
+                Place(
+                    ["io_uring", "io_uring, refused", "io_uring, unreachable", "io_uring, not blocking"], ["steps"],
+                    of: [.c, .staticC])
+            ],
+            title: "there is no io_uring",
+            reason: """
+                It makes sockets past every filter. `io_uring_setup` fails with `ENOSYS`, as on kernels without it, and programs do \
+                without.
+                """),
+        KnownDifference(
+            mark: "p", modes: donate,
+            places: [
+                Place(
+                    ["blocking, prohibited here", "poll, prohibited here", "blocking, unreachable here"],
+                    ["connect errno", "names own", "poll revents", "so_error value"], of: [.c, .staticC])
+            ],
+            title: "routes of this machine that lead nowhere are told as if a router had",
+            reason: """
+                The socket's own namespace has none of them: its SYN waits for what the agent, or the gateway, is told. No message of \
+                ICMP becomes `EACCES` over IPv4.
+                """),
+        KnownDifference(
+            mark: "q", modes: donate,
+            places: [Place(["SO_BINDTODEVICE"], ["setsockopt result"], of: [.c, .staticC])],
+            title: "there is no interface but `lo`",
+            reason:
+                "The socket is in a namespace of its own, with the addresses of this machine and none of its interfaces."
+        ),
+        KnownDifference(
+            mark: "r", modes: donate,
+            places: [
+                Place(
+                    ["bound to loopback"], ["connect result", "connect errno", "names peer", "steps"],
+                    of: [.c, .staticC])
+            ],
+            title: "from loopback, everything can be reached",
+            reason: "In the socket's namespace every address is on loopback. A native socket gets `EINVAL`."),
+        KnownDifference(
+            mark: "s", isSteady: false, modes: Set(InterceptionMode.all.map(\.name)),
+            places: [
+                Place(
+                    ["poll, unreachable", "poll, unreachable, IPv6", "poll, no route", "poll, no route, IPv6"],
+                    ["poll revents"], of: [.c, .staticC])
+            ],
+            title: "`POLLERR` alone",
+            reason: """
+                So it is without USL too if the ICMP message comes while the program is in a call with the socket (in the kernel, \
+                `tcp_v4_err`): the connection goes on for a moment.
+                """),
     ]
 }
