@@ -104,6 +104,8 @@ public final class Donor {
                     socket(
                         Int32(truncatingIfNeeded: call.arguments.0), type | Int32(SOCK_CLOEXEC.rawValue),
                         Int32(truncatingIfNeeded: call.arguments.2))))
+            // It leads to this machine alone.
+            SocketOption.setReno(of: socket.number)
             // By it, SYNs tell whose they are.
             let mark = UInt32(bitPattern: call.thread) & PacketMark.processBits
             try SocketOption.set(SOL_SOCKET, SO_MARK, of: socket.number, to: mark)
