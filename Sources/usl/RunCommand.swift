@@ -20,13 +20,16 @@ struct RunCommand: ParsableCommand {
             Without --gateway, USL looks for a gateway at each destination. Where there is none, the program connects as \
             ever; and if that fails or has no answer, other addresses of the same name and other sources are tried.
 
-            Where the command listens, but on loopback alone, a gateway serves that port for as long as the command runs: one of             this user that runs here, or else one that is started for that, on port 7117. So `usl ncat -l 1337` on one host and             `usl ncat HOST 1337` on another need nothing else.
+            Where the command listens, but on loopback alone, a gateway serves that port for as long as the command runs: one of \
+            this user that runs here, or else one that is started for that, on port 7117. So `usl ncat -l 1337` on one host and \
+            `usl ncat HOST 1337` on another need nothing else.
 
             Examples:
               usl ssh db1
               usl --gateway edge psql -h db1
               usl --treatment shim curl https://www.example.org
               usl --links mirror --source wlan0 --source wwan0 --gateway edge ssh db1
+              usl ncat -l 1337
               usl run -- status          # a program called status
             """)
 
