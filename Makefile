@@ -45,7 +45,7 @@ test: lint build
 # More: many simulated schedules, minutes under tcpkill, a flood of strangers, millions of fuzzed inputs, the thread sanitizer.
 test-all: test simulate flood sanitize
 	@scripts/setup test-all
-	USL_TREE=$(tree) USL_TEST_ALL=1 $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd/DifferentialTests
+	USL_TREE=$(tree) USL_TEST_ALL=1 $(SWIFT) test --skip-build --filter 'EndToEndTests.EndToEnd/(DifferentialTests|RealProgramTests)'
 	$(tree)/bin/usl demo --seconds 300
 	scripts/fuzz 2500000
 

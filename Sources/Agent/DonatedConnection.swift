@@ -63,11 +63,8 @@ final class DonatedConnection {
         self.donor = consume donor
     }
 
-    /// The address that the application has bound, as far as it shows: not the one that its connection would have anyway.
-    private var boundHost: SocketAddress.Host? {
-        guard let natural = try? destination.naturalSource().host, natural != source.host else { return nil }
-        return source.host
-    }
+    /// The address that the application has bound, as far as it shows.
+    private var boundHost: SocketAddress.Host? { source.isWildcard ? nil : source.host }
 
     private func watchDonor() -> Bool {
         guard let number = donor?.descriptor.number else { return false }

@@ -44,7 +44,7 @@ final class HeldConnection {
         do throws(Errno) {
             let connection = try ControlConnection(path: donor.controlPath)
             try connection.requestHeld(
-                from: AddressBytes(path.source), to: AddressBytes(path.destination),
+                from: AddressBytes(chosenSource), to: AddressBytes(path.destination),
                 process: pid_t(packet.mark & PacketMark.processBits))
             let question = Question(connection)
             question.registration = try donor.loop.register(question.connection.descriptor.number, self)
@@ -56,6 +56,15 @@ final class HeldConnection {
             default: timer = donor.loop.schedule(self, at: donor.loop.now + HeldConnection.retry)
             }
         }
+    }
+
+    /// Where it comes from by the program's choice, as far as that shows: the wildcard where the kernel would have chosen the same.
+    private var chosenSource: SocketAddress {
+        guard let natural = try? path.destination.naturalSource().host, natural == path.source.host else {
+            return path.source
+        }
+        let any: SocketAddress.Host = path.source.family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
+        return SocketAddress(host: any, port: path.source.port)
     }
 
     /// The socket has sent its SYN again: it has waited for a second or more.

@@ -14,7 +14,7 @@ struct HostAddresses {
     /// All but loopback and link-local ones.
     private(set) var networks: [Network] = []
     /// From where packets to anywhere leave, where there is a way: IPv4 and IPv6.
-    private(set) var defaults: [SocketAddress.Host] = []
+    private var defaults: [SocketAddress.Host] = []
 
     /// Reads them in this thread's network namespace.
     init() {
@@ -32,6 +32,12 @@ struct HostAddresses {
             let source = try? SocketAddress(host: stranger, port: 9).naturalSource().host
             return source.flatMap { source in networks.contains { $0.address == source } ? source : nil }
         }
+    }
+
+    /// Where a connection to anywhere begins, though there may be no way there yet.
+    func source(family: Int32) -> SocketAddress.Host {
+        defaults.first { $0.family == family } ?? networks.first { $0.address.family == family }?.address
+            ?? (family == AF_INET ? .v4(0x7f00_0001) : .v6(high: 0, low: 1, scope: 0))
     }
 
     private static func network(_ entry: ifaddrs) -> Network? {

@@ -40,8 +40,7 @@ enum PrivateNamespace {
                 try request(route(network.address.family, network, from: network.address), over: socket)
             }
             for family in [AF_INET, AF_INET6] {
-                let source = host.defaults.first { $0.family == family }
-                try request(route(family, nil, from: source), over: socket)
+                try request(route(family, nil, from: host.source(family: family)), over: socket)
             }
         }
     }
@@ -104,7 +103,7 @@ enum PrivateNamespace {
     }
 
     private static func route(
-        _ family: Int32, _ network: HostAddresses.Network?, from source: SocketAddress.Host?
+        _ family: Int32, _ network: HostAddresses.Network?, from source: SocketAddress.Host
     ) -> NetlinkMessage {
         var message = NetlinkMessage(type: UInt16(RTM_NEWROUTE), flags: NLM_F_ACK | NLM_F_CREATE)
         message.append(
@@ -114,7 +113,8 @@ enum PrivateNamespace {
                 rtm_scope: UInt8(RT_SCOPE_HOST.rawValue), rtm_type: UInt8(RTN_LOCAL), rtm_flags: 0))
         if let network { message.attribute(RTA_DST.rawValue, network.prefixBytes) }
         message.attribute(RTA_OIF.rawValue, integer: loopback)
-        if let source { message.attribute(RTA_PREFSRC.rawValue, source.bytes) }
+        // Without it, a connection would come from where it goes (in the kernel, ip_route_output_key_hash_rcu).
+        message.attribute(RTA_PREFSRC.rawValue, source.bytes)
         return message
     }
 }

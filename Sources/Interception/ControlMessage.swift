@@ -150,7 +150,7 @@ public enum ControlRequest: Equatable, Sendable {
     /// its socket have without USL, but for the port?
     case relayed(at: AddressBytes, local: Bool)
     /// A donated socket of this process connects to this address, and its SYN is held. A second message of this kind, behind the
-    /// first, has the address that it comes from.
+    /// first, has the address that it comes from, the wildcard if the program has not bound it.
     case heldSYN(AddressBytes, process: Int32)
     /// The leg that `accepted` asked for comes with this message, behind `heldSYN`; or that of an `incoming` connection, behind
     /// `listen`.

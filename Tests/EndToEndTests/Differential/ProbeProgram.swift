@@ -34,19 +34,11 @@ enum ProbeProgram: String, CaseIterable, Sendable {
         case .staticC: [try Self.compileC(Self.connect, directory, ["-static"]), "all"]
         case .python: ["/usr/bin/python3", Self.folder + "/connect.py"]
         case .go:
-            [
-                try Self.make(
-                    ["go", "build", "-o", directory + "/connect-go", Self.folder + "/connect.go"],
-                    directory + "/connect-go",
-                    // Without cgo, Go makes its system calls itself.
-                    environment: ["CGO_ENABLED=0", "GO111MODULE=off", "GOCACHE=\(directory)/go"])
-            ]
+            [try Self.makeGo("connect", in: directory)]
         case .java:
             [
                 "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp",
-                try Self.make(
-                    ["javac", "-d", directory + "/java", Self.folder + "/Connect.java"], directory + "/java"),
-                "Connect",
+                try Self.makeJava("Connect", in: directory), "Connect",
             ]
         case .node: ["node", Self.folder + "/connect.mjs"]
         }
@@ -59,6 +51,22 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     static func compileC(_ sources: [String], _ directory: String, _ options: [String] = []) throws -> String {
         let program = directory + "/" + sources[0] + options.joined()
         return try make(compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program], program)
+    }
+
+    /// Compiles a Go program of the folder.
+    static func makeGo(_ name: String, in directory: String) throws -> String {
+        let program = "\(directory)/\(name)-go"
+        return try make(
+            ["go", "build", "-o", program, "\(folder)/\(name).go"], program,
+            // Without cgo, Go makes its system calls itself.
+            environment: ["CGO_ENABLED=0", "GO111MODULE=off", "GOCACHE=\(directory)/go"])
+    }
+
+    /// Compiles a Java class of the folder.
+    ///
+    /// - Returns: the class path.
+    static func makeJava(_ name: String, in directory: String) throws -> String {
+        try make(["javac", "-d", directory + "/java", "\(folder)/\(name).java"], directory + "/java")
     }
 
     /// Runs a command that makes `product`.
