@@ -18,6 +18,8 @@ final class DonatedConnection {
     private enum Carrier {
         case session(AwaitedSession)
         case server(Handoff<TCPSocket>)
+        /// To a server that has accepted, and has reset the connection since.
+        case nowhere
     }
 
     private enum Stage {
@@ -94,7 +96,7 @@ final class DonatedConnection {
             stage = .dialling(
                 try Dial(destination, from: boundHost, profile: .relayed(to: destination), on: agent.loop) {
                     [self] dial, error in
-                    if let error { return refuse(error) }
+                    if let error { return failed(error) }
                     if let socket = dial.release() { accept(.server(Handoff(socket))) }
                 })
         } catch {
@@ -110,11 +112,16 @@ final class DonatedConnection {
                     agent.notices.explain("\(name) to \(destination): connected \(path)")
                 }
                 accept(.server(Handoff(socket)))
-            case .failed(let error): refuse(error)
+            case .failed(let error): failed(error)
             }
         }
         stage = .racing(race)
         race.begin()
+    }
+
+    private func failed(_ error: Errno) {
+        // Who is refused is told so: a reset comes behind a connection (RFC 9293, 3.5.3), and so it shall here.
+        if error == .connectionReset { accept(.nowhere) } else { refuse(error) }
     }
 
     // MARK: - Sessions
@@ -158,6 +165,7 @@ final class DonatedConnection {
         let leg = Leg(descriptor: leg, application: source)
         switch carrier {
         case .session(let session): session.bring(leg)
+        case .nowhere: _ = try? TCPSocket(owning: leg.intoDescriptor()).abort()
         case .server(let socket):
             guard let socket = socket.take() else { return }
             agent.countConnections(+1)

@@ -210,7 +210,7 @@ public final class Donor {
     func release(_ packet: PacketQueue.HeldPacket, to fate: PacketMark.Fate) {
         if packet.source.family == AF_INET, let code = fate.icmpCode {
             drop(packet)
-            // The socket goes on by itself, and is told at its next SYN.
+            // Without it, the socket sends its SYN once more, and is told then.
             try? place.notice.send(code, about: packet.headers, to: packet.source)
             return
         }

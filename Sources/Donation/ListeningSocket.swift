@@ -25,6 +25,8 @@ final class ListeningSocket {
 
     /// How soon a new agent is asked.
     private static let retry = Interval.milliseconds(20)
+    /// How soon one is asked again that cannot listen.
+    private static let longRetry = Interval.seconds(1)
 
     let address: SocketAddress
     private let isDual: Bool
@@ -55,12 +57,12 @@ final class ListeningSocket {
             // Without an agent, nobody outside reaches it; the program itself does.
             if let call { donor.listen(call, self) }
             stage = .closed
-            if error != .noSuchFileOrDirectory { tryAgain() }
+            if error != .noSuchFileOrDirectory { tryAgain(after: ListeningSocket.retry) }
         }
     }
 
-    private func tryAgain() {
-        if timer == nil { timer = donor.loop.schedule(self, at: donor.loop.now + ListeningSocket.retry) }
+    private func tryAgain(after pause: Interval) {
+        if timer == nil { timer = donor.loop.schedule(self, at: donor.loop.now + pause) }
     }
 
     /// Nobody listens here any more.
@@ -91,7 +93,7 @@ final class ListeningSocket {
                 donor.refuse(call, Errno(rawValue: code), self)
             } else {
                 // Somebody else was quicker than the new agent.
-                tryAgain()
+                tryAgain(after: ListeningSocket.longRetry)
             }
         case (.open(let question), .incoming(let source, let number)):
             guard case .incoming(let destination, _)? = try? question.connection.receiveAnswer() else { return lost() }
@@ -122,7 +124,7 @@ final class ListeningSocket {
         case .open(let question):
             release(question)
             stage = .closed
-            tryAgain()
+            tryAgain(after: ListeningSocket.retry)
         case .closed, .over: break
         }
     }

@@ -34,15 +34,19 @@ extension ProgramFile {
 
     /// What its user has to know: that its connections go past USL, why, and what to do; nil if the library reaches them.
     ///
-    /// - Parameter name: what the user calls it.
-    func remark(_ name: String) -> String? {
-        peculiarity.map { "\(name): \(remedy(because: $0))" }
+    /// - Parameters:
+    ///   - name: what the user calls it.
+    ///   - canDonate: whether donated sockets have not been tried.
+    func remark(_ name: String, canDonate: Bool) -> String? {
+        peculiarity.map { "\(name): \(consequence(of: $0, canDonate: canDonate))" }
     }
 
-    private func remedy(because reason: String) -> String {
+    private func consequence(of reason: String, canDonate: Bool) -> String {
         switch kind {
         case .dynamic, .notELF, .dynamicGo, .static, .foreign(.loader):
-            "\(reason); its connections go past USL, but not those of dynamic programs that it starts; try --intercept donate, or usl forward"
+            "\(reason); its connections go past USL, but not those of dynamic programs that it starts; "
+                + (canDonate
+                    ? "try --intercept donate, or usl forward" : "usl forward can carry them; usl doctor says more")
         case .foreign(.bits32), .foreign(.machine):
             "\(reason); its connections and those of programs that it starts go past USL; usl forward can carry them"
         case .privileged:

@@ -74,11 +74,13 @@ struct RunCommand: ParsableCommand {
         let interceptors = interception.interceptors(for: program)
         let name = String(decoding: command[0], as: UTF8.self)
         if says == .verbose { Diagnostics.report(interception.explanation(name, program)) }
-        let remark = says > .quiet && treatment != .direct ? program?.remark(name) : nil
-        if let remark, interceptors.allSatisfy(\.loadsLibrary) { Diagnostics.report(remark) }
+        let canDonate = interceptors.allSatisfy(\.loadsLibrary)
+        let remark =
+            says > .quiet && treatment != .direct ? program?.remark(name, canDonate: canDonate) : nil
+        if let remark, canDonate { Diagnostics.report(remark) }
         Launcher.run(command, isQuiet: says == .quiet, interceptors: interceptors) { lacks in
             // The library is left, which does not reach it.
-            if let remark { Diagnostics.report("\(lacks); \(remark)") }
+            if let remark { Diagnostics.report("\(remark) (\(lacks))") }
         } openControl: {
             try ControlSocket(of: .agent) {
                 environment.variables(agent: $0, options, preloads: program?.takesLibrary ?? true)

@@ -170,9 +170,11 @@ extension KnownDifference {
             title: "`getsockname` after `connect` to `AF_UNSPEC` still tells the former address",
             reason: "The library does not see that an association was dissolved."),
         KnownDifference(
-            mark: "n", isSteady: false, modes: session,
+            mark: "n", isSteady: false, modes: session.union(["donate-session"]),
             places: [
-                Place(["reset after accept"], ["reset errno", "poll revents", "so_error value", "names own"])
+                Place(
+                    ["reset after accept"], ["reset errno", "poll revents", "so_error value", "names own"],
+                    of: [.c, .staticC])
             ],
             title: "a server that resets at once seems to refuse",
             reason: """
