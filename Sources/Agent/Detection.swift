@@ -84,8 +84,9 @@ final class Detection {
         store.finding(for: DetectionQuestion(.port, at: "\(destination.unmapped)", isPlain: isPlain))?.isOffered == true
     }
 
-    /// Whoever was taken for an ordinary server does not answer: there may be another one the next time, with a gateway.
-    func serverFailed(_ destination: SocketAddress) {
+    /// Whoever was taken for an ordinary server refuses: there may be another one the next time, with a gateway. A host that cannot be
+    /// reached is no such sign, and to ask it again would cost the next connection the time in which its errno is exact.
+    func serverRefused(_ destination: SocketAddress) {
         for way in DetectionQuestion.Way.allCases {
             store.expire(DetectionQuestion(way, at: "\(destination.unmapped)", isPlain: isPlain))
         }

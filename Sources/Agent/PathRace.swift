@@ -55,8 +55,9 @@ final class PathRace {
     /// All others have failed.
     private var isHopeless = false
     private var lastError = Errno(rawValue: 0)
-    /// Whether there is anything but what was asked for to wait for.
-    private(set) var hasOthers = false
+    /// Whether there is anything but what was asked for to wait for, and not a name server alone. What waits for its turn begins at
+    /// once when all before it have failed.
+    var hasOthers: Bool { !attempts.isEmpty }
 
     /// - Parameters:
     ///   - destination: what was asked for, never IPv4-mapped.
@@ -115,7 +116,6 @@ final class PathRace {
         let pairs = candidates.pairs(
             with: found,
             by: .init(from: agent.localAddresses, to: [candidates.first.destination] + found, port: destination.port))
-        hasOthers = pairs.count > 1
         perform(planner.offer(agent.badPairs.ordered(pairs, port: destination.port, now: now), now: now))
     }
 

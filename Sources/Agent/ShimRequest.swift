@@ -124,7 +124,7 @@ final class ShimRequest {
 
     private func find(because code: Int32) {
         failure = code
-        if code != 0 { agent.detection.serverFailed(destination) }
+        if code == ECONNREFUSED { agent.detection.serverRefused(destination) }
         agent.workingHosts.forget(destination.unmapped.host)
         let race = PathRace(
             to: destination.unmapped, search, from: limits.source, families: limits.families, history: .failed(0),

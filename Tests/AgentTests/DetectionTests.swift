@@ -232,7 +232,7 @@ struct DetectionTests {
         outcome = try look(other, in: setting, at: "127.7.11.7", port: 1337, service: nil, questions: &questions)
         #expect(outcome.gateways.isEmpty && outcome.remarks.isEmpty, "it may go with its server")
         // A server that does not answer may have a successor.
-        other.serverFailed(try #require(SocketAddress("127.7.11.7:22")))
+        other.serverRefused(try #require(SocketAddress("127.7.11.7:22")))
         outcome = try look(other, in: setting, at: "127.7.11.7", port: 22, service: .served, questions: &questions)
         #expect(!outcome.gateways.isEmpty && questions == 3)
     }
