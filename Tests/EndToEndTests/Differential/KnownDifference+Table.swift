@@ -234,5 +234,17 @@ extension KnownDifference {
                 So it is without USL too if the ICMP message comes while the program is in a call with the socket (in the kernel, \
                 `tcp_v4_err`): the connection goes on for a moment.
                 """),
+        KnownDifference(
+            mark: "t", isSteady: false, modes: Set(InterceptionMode.all.map(\.name)),
+            places: [
+                Place(
+                    ["epoll edge, refused", "epoll edge before connect, refused"],
+                    ["epoll_wait result", "epoll_wait events"], of: [.c, .staticC])
+            ],
+            title: "a refusal is told twice by an edge",
+            reason: """
+                The kernel wakes whoever waits when it notes the error, and again when it closes the socket (in it, `tcp_reset`): who is \
+                quick enough sees both, without USL too.
+                """),
     ]
 }
