@@ -35,7 +35,7 @@ final class DonatedConnection {
     private let agent: Agent
     private let source: SocketAddress
     private let destination: SocketAddress
-    private let name: String
+    private let applicant: Applicant
     private var stage = Stage.routing
     /// The donor, as long as it waits.
     private var donor: ControlConnection?
@@ -49,24 +49,25 @@ final class DonatedConnection {
     ) {
         guard let source = SocketAddress(source), let destination = SocketAddress(destination) else { return }
         let user = donor.peer.user
-        let connection = DonatedConnection(donor, from: source, to: destination, of: process, agent)
+        // As far as it shows.
+        let applicant = Applicant(process: process, user: user, local: source.isWildcard ? nil : source.host)
+        let connection = DonatedConnection(donor, from: source, to: destination, applicant, agent)
         guard connection.watchDonor() else { return }
-        connection.begin(for: Applicant(process: process, user: user, local: connection.boundHost))
+        connection.begin()
     }
 
     private init(
         _ donor: consuming ControlConnection, from source: SocketAddress, to destination: SocketAddress,
-        of process: pid_t, _ agent: Agent
+        _ applicant: Applicant, _ agent: Agent
     ) {
         self.agent = agent
         self.source = source
         self.destination = destination
-        name = ProgramName.of(pid: process) ?? "?"
+        self.applicant = applicant
         self.donor = consume donor
     }
 
-    /// The address that the application has bound, as far as it shows.
-    private var boundHost: SocketAddress.Host? { source.isWildcard ? nil : source.host }
+    private var name: String { applicant.name }
 
     private func watchDonor() -> Bool {
         guard let number = donor?.descriptor.number else { return false }
@@ -74,7 +75,7 @@ final class DonatedConnection {
         return registration != nil
     }
 
-    private func begin(for applicant: Applicant) {
+    private func begin() {
         agent.route(to: destination, for: applicant) { [self] route in
             // It has gone meanwhile.
             guard case .routing = stage else { return }
@@ -94,7 +95,7 @@ final class DonatedConnection {
         agent.notices.explain("\(name) to \(destination): direct")
         do throws(Errno) {
             stage = .dialling(
-                try Dial(destination, from: boundHost, profile: .relayed(to: destination), on: agent.loop) {
+                try Dial(destination, from: applicant.local, profile: .relayed(to: destination), on: agent.loop) {
                     [self] dial, error in
                     if let error { return failed(error) }
                     if let socket = dial.release() { accept(.server(Handoff(socket))) }
@@ -105,7 +106,8 @@ final class DonatedConnection {
     }
 
     private func race(_ search: PathSearch) {
-        let race = PathRace(to: destination, search, from: boundHost, history: .notStarted, agent) { [self] outcome in
+        let race = PathRace(to: destination, search, from: applicant.local, history: .notStarted, agent) {
+            [self] outcome in
             switch consume outcome {
             case .connected(let path, let socket):
                 if path.destination != destination || path.source != nil {

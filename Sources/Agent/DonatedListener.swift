@@ -22,7 +22,7 @@ final class DonatedListener {
 
     private let agent: Agent
     private let address: SocketAddress
-    private let listener: Descriptor
+    private let listener: Listener
     private let donor: ControlConnection
     private var registrations: [Registration] = []
     /// Those who have connected, and whose leg into the namespace is being made.
@@ -35,35 +35,18 @@ final class DonatedListener {
         _ donor: consuming ControlConnection, _ address: AddressBytes, isDual: Bool, _ agent: Agent
     ) {
         guard let address = SocketAddress(address) else { return }
-        let listener: Descriptor
-        do throws(Errno) {
-            listener = try listen(at: address, isDual: isDual)
+        let listener: Listener
+        do throws(ListenError) {
+            listener = Listener(try TCPSocket.listen(on: address, isDual: isDual))
         } catch {
-            _ = try? donor.send(.refused(error.rawValue))
+            _ = try? donor.send(.refused(error.code.rawValue))
             return
         }
-        let desk = DonatedListener(donor, listener, address, agent)
-        desk.start()
-    }
-
-    private static func listen(at address: SocketAddress, isDual: Bool) throws(Errno) -> Descriptor {
-        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
-        let descriptor = Descriptor(owning: try check(socket(address.family, Int32(type), 0)))
-        let number = descriptor.number
-        // A listener that lives is in the way all the same; connections of one that has gone are not (socket(7)).
-        try SocketOption.set(SOL_SOCKET, SO_REUSEADDR, of: number, to: Int32(1))
-        if address.family == AF_INET6 {
-            try SocketOption.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, of: number, to: Int32(isDual ? 0 : 1))
-        }
-        try address.withSockaddr { (pointer, length) throws(Errno) in
-            _ = try check(usl_bind(number, pointer, length))
-        }
-        try check(CLinux.listen(number, 4096))
-        return descriptor
+        DonatedListener(donor, listener, address, agent).start()
     }
 
     private init(
-        _ donor: consuming ControlConnection, _ listener: consuming Descriptor, _ address: SocketAddress, _ agent: Agent
+        _ donor: consuming ControlConnection, _ listener: Listener, _ address: SocketAddress, _ agent: Agent
     ) {
         self.donor = donor
         self.listener = listener
@@ -75,7 +58,7 @@ final class DonatedListener {
         do throws(Errno) {
             registrations.append(
                 try agent.loop.register(donor.descriptor.number, self, tag: Tag.donor.rawValue))
-            registrations.append(try agent.loop.register(listener.number, self, tag: Tag.listener.rawValue))
+            registrations.append(try agent.loop.register(listener.socket.number, self, tag: Tag.listener.rawValue))
             try donor.send(.accepted)
             agent.notices.explain("listening at \(address) for the program")
             agent.offers.listening(at: address, nil)
@@ -103,24 +86,13 @@ final class DonatedListener {
     }
 
     private func acceptOne() throws(Errno) -> Bool {
-        let listener = listener.number
-        do throws(Errno) {
-            let (number, peer) = try SocketAddress.reading {
-                usl_accept_from(listener, $0, $1, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
-            }
-            let client = TCPSocket(owning: Descriptor(owning: number))
-            guard let peer, let local = try? SocketAddress.reading({ usl_getsockname(number, $0, $1) }).address else {
-                return true
-            }
-            lastNumber += 1
-            try donor.sendIncoming(from: AddressBytes(peer), to: AddressBytes(local), number: lastNumber)
-            waiting[lastNumber] = Handoff(client)
-            return true
-        } catch .wouldBlock {
-            return false
-        } catch .interrupted, .connectionAbort {
-            return true
-        }
+        guard let client = try listener.socket.accept() else { return false }
+        // Without names it has gone again.
+        guard let peer = try? client.remoteAddress(), let local = try? client.localAddress() else { return true }
+        lastNumber += 1
+        try donor.sendIncoming(from: AddressBytes(peer), to: AddressBytes(local), number: lastNumber)
+        waiting[lastNumber] = Handoff(client)
+        return true
     }
 
     private func takeLegs() {

@@ -77,9 +77,9 @@ public final class Donor {
         loop = try EventLoop(arena: ArenaLimits(capacity: 64 << 10))
         _ = try loop.register(self.trap.descriptor.number, self, tag: Tag.trap.rawValue)
         _ = try loop.register(self.place.queue.descriptor, self, tag: Tag.queue.rawValue)
-        _ = try loop.register(self.place.gate4.descriptor.number, self, tag: Tag.gate4.rawValue)
+        _ = try loop.register(self.place.gate4.socket.number, self, tag: Tag.gate4.rawValue)
         if let gate6 = self.place.gate6 {
-            _ = try loop.register(gate6.descriptor.number, self, tag: Tag.gate6.rawValue)
+            _ = try loop.register(gate6.socket.number, self, tag: Tag.gate6.rawValue)
         }
     }
 

@@ -4,24 +4,17 @@ import Interception
 import Kernel
 import SessionProtocol
 import SystemPackage
+import Transport
 
 /// One connection of a donated socket, from its SYN to the leg that the agent gets.
 final class HeldConnection {
-    /// A question to the agent, and what has yet to come of it.
-    private final class Question {
-        let connection: ControlConnection
-        var registration: Registration?
-
-        init(_ connection: consuming ControlConnection) { self.connection = connection }
-    }
-
     private enum Stage {
         /// The agent's backlog is full, or it has died: it is asked again soon.
         case unasked
         /// The agent decides.
-        case asked(Question)
+        case asked(AgentQuestion)
         /// The SYN is on its way to the gate.
-        case released(Question)
+        case released(AgentQuestion)
         case over
     }
 
@@ -42,13 +35,12 @@ final class HeldConnection {
 
     func begin() {
         do throws(Errno) {
-            let connection = try ControlConnection(path: donor.controlPath)
-            try connection.requestHeld(
-                from: AddressBytes(chosenSource), to: AddressBytes(path.destination),
-                process: pid_t(packet.mark & PacketMark.processBits))
-            let question = Question(connection)
-            question.registration = try donor.loop.register(question.connection.descriptor.number, self)
-            stage = .asked(question)
+            stage = .asked(
+                try AgentQuestion(at: donor.controlPath, on: donor.loop, self) { (agent) throws(Errno) in
+                    try agent.requestHeld(
+                        from: AddressBytes(chosenSource), to: AddressBytes(path.destination),
+                        process: pid_t(packet.mark & PacketMark.processBits))
+                })
         } catch {
             switch error {
             // The keeper has removed it: there will be no agent any more.
@@ -63,8 +55,7 @@ final class HeldConnection {
         guard let natural = try? path.destination.naturalSource().host, natural == path.source.host else {
             return path.source
         }
-        let any: SocketAddress.Host = path.source.family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
-        return SocketAddress(host: any, port: path.source.port)
+        return SocketAddress(host: path.source.host.wildcard, port: path.source.port)
     }
 
     /// The socket has sent its SYN again: it has waited for a second or more.
@@ -77,7 +68,7 @@ final class HeldConnection {
     }
 
     /// The leg has come through the gate.
-    func arrived(_ leg: borrowing Descriptor) {
+    func arrived(_ leg: borrowing TCPSocket) {
         // An agent that has died resets it, as it does with its others.
         if case .released(let question) = stage {
             _ = try? question.connection.request(.leg(number: 0), passing: leg.number)
@@ -103,7 +94,7 @@ final class HeldConnection {
     }
 
     private func end() {
-        release()
+        dropQuestion()
         stage = .over
         if let timer { donor.loop.cancel(timer) }
         timer = nil
@@ -132,7 +123,7 @@ extension HeldConnection: EventHandler, TimerHandler {
     private func lost() {
         switch stage {
         case .asked:
-            release()
+            dropQuestion()
             stage = .unasked
             timer = donor.loop.schedule(self, at: donor.loop.now + HeldConnection.retry)
         case .released: end()
@@ -140,10 +131,9 @@ extension HeldConnection: EventHandler, TimerHandler {
         }
     }
 
-    private func release() {
+    private func dropQuestion() {
         switch stage {
-        case .asked(let question), .released(let question):
-            if let registration = question.registration { donor.loop.deregister(registration) }
+        case .asked(let question), .released(let question): question.drop()
         case .unasked, .over: break
         }
     }

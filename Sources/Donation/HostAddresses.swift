@@ -37,7 +37,7 @@ struct HostAddresses {
     /// Where a connection to anywhere begins, though there may be no way there yet.
     func source(family: Int32) -> SocketAddress.Host {
         defaults.first { $0.family == family } ?? networks.first { $0.address.family == family }?.address
-            ?? (family == AF_INET ? .v4(0x7f00_0001) : .v6(high: 0, low: 1, scope: 0))
+            ?? SocketAddress.loopback(like: .wildcard(family: family), port: 0).host
     }
 
     private static func network(_ entry: ifaddrs) -> Network? {

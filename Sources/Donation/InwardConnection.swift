@@ -19,11 +19,7 @@ enum InwardConnection {
         let descriptor = Descriptor(owning: try check(socket(source.family, Int32(type), 0)))
         let number = descriptor.number
         // From an address of another host.
-        if source.family == AF_INET6 {
-            try SocketOption.set(Int32(IPPROTO_IPV6), IPV6_TRANSPARENT, of: number, to: Int32(1))
-        } else {
-            try SocketOption.set(Int32(IPPROTO_IP), IP_TRANSPARENT, of: number, to: Int32(1))
-        }
+        try TransparentSocket.allow(number, family: source.family)
         try SocketOption.set(SOL_SOCKET, SO_MARK, of: number, to: PacketMark.Fate.through.rawValue)
         SocketOption.setReno(of: number)
         try source.withSockaddr { (pointer, length) throws(Errno) in

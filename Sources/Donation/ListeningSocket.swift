@@ -11,16 +11,9 @@ final class ListeningSocket {
     private enum Stage {
         /// Nobody listens outside, for the moment.
         case closed
-        case asked(Question, waiting: TrapListener.Call?)
-        case open(Question)
+        case asked(AgentQuestion, waiting: TrapListener.Call?)
+        case open(AgentQuestion)
         case over
-    }
-
-    private final class Question {
-        let connection: ControlConnection
-        var registration: Registration?
-
-        init(_ connection: consuming ControlConnection) { self.connection = connection }
     }
 
     /// How soon a new agent is asked.
@@ -49,15 +42,15 @@ final class ListeningSocket {
     /// - Parameter call: listen(2), which is to be answered when it is known whether anybody can listen there outside.
     func begin(answering call: TrapListener.Call?) {
         do throws(Errno) {
-            let question = Question(try ControlConnection(path: donor.controlPath))
-            try question.connection.request(.listen(at: AddressBytes(address), isDual: isDual))
-            question.registration = try donor.loop.register(question.connection.descriptor.number, self)
+            let question = try AgentQuestion(at: donor.controlPath, on: donor.loop, self) { (agent) throws(Errno) in
+                try agent.request(.listen(at: AddressBytes(address), isDual: isDual))
+            }
             stage = .asked(question, waiting: call)
         } catch {
-            // Without an agent, nobody outside reaches it; the program itself does.
-            if let call { donor.listen(call, self) }
             stage = .closed
             if error != .noSuchFileOrDirectory { tryAgain(after: ListeningSocket.retry) }
+            // Without an agent, nobody outside reaches it; the program itself does. Last, as that may end this.
+            if let call { donor.listen(call, self) }
         }
     }
 
@@ -68,17 +61,12 @@ final class ListeningSocket {
     /// Nobody listens here any more.
     func end() {
         switch stage {
-        case .asked(let question, _), .open(let question): release(question)
+        case .asked(let question, _), .open(let question): question.drop()
         case .closed, .over: break
         }
         if let timer { donor.loop.cancel(timer) }
         timer = nil
         stage = .over
-    }
-
-    private func release(_ question: Question) {
-        if let registration = question.registration { donor.loop.deregister(registration) }
-        question.registration = nil
     }
 
     private func answered(_ response: ControlResponse) {
@@ -87,7 +75,7 @@ final class ListeningSocket {
             stage = .open(question)
             if let call { donor.listen(call, self) }
         case (.asked(let question, let call), .refused(let code)):
-            release(question)
+            question.drop()
             stage = .closed
             if let call {
                 donor.refuse(call, Errno(rawValue: code), self)
@@ -103,7 +91,7 @@ final class ListeningSocket {
     }
 
     private func admit(
-        from source: AddressBytes, to destination: AddressBytes, _ number: UInt64, _ question: Question
+        from source: AddressBytes, to destination: AddressBytes, _ number: UInt64, _ question: AgentQuestion
     ) {
         guard let source = SocketAddress(source), let destination = SocketAddress(destination) else { return lost() }
         do throws(Errno) {
@@ -119,10 +107,10 @@ final class ListeningSocket {
     private func lost() {
         switch stage {
         case .asked(let question, let call):
-            release(question)
+            question.drop()
             begin(answering: call)
         case .open(let question):
-            release(question)
+            question.drop()
             stage = .closed
             tryAgain(after: ListeningSocket.retry)
         case .closed, .over: break

@@ -195,15 +195,6 @@ public struct ExpectedLeg: Hashable, Sendable {
     }
 }
 
-extension SocketAddress.Host {
-    fileprivate var wildcard: SocketAddress.Host {
-        switch self {
-        case .v4: .v4(0)
-        case .v6: .v6(high: 0, low: 0, scope: 0)
-        }
-    }
-}
-
 extension SocketAddress {
     /// The source address that the kernel's routes choose for this destination. Nothing is sent.
     public func naturalSource() throws(Errno) -> SocketAddress {

@@ -78,13 +78,24 @@ public struct ControlMessage: Sendable {
 
     static let version: UInt8 = 1
 
-    var kind: UInt8
-    var flags: UInt8 = 0
-    var code: Int32 = 0
-    var cookie: UInt64 = 0
-    var address: AddressBytes?
+    private(set) var kind: UInt8
+    private(set) var flags: UInt8 = 0
+    private(set) var code: Int32 = 0
+    private(set) var cookie: UInt64 = 0
+    private(set) var address: AddressBytes?
 
-    init(kind: UInt8) { self.kind = kind }
+    /// - Parameter flag: the one flag that the kind has.
+    init(_ kind: UInt8, _ address: AddressBytes? = nil, flag: Bool = false, code: Int32 = 0, cookie: UInt64 = 0) {
+        self.kind = kind
+        self.address = address
+        flags = flag ? Self.flag : 0
+        self.code = code
+        self.cookie = cookie
+    }
+
+    private static let flag: UInt8 = 1
+
+    var isFlagged: Bool { flags & Self.flag != 0 }
 
     /// Reads a message; nil unless it has the right size, this version and a sound address.
     init?(_ bytes: borrowing Span<UInt8>) {
@@ -167,120 +178,59 @@ public enum ControlRequest: Equatable, Sendable {
     /// Who is the client whose connection has come to a server from this address?
     case client(at: AddressBytes)
 
-    private static let blockingFlag: UInt8 = 1
-    private static let connectingFlag: UInt8 = 1
-    private static let localFlag: UInt8 = 1
-    private static let dualFlag: UInt8 = 1
-
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
-        switch message.kind {
-        case 1:
-            guard let address = message.address else { return nil }
-            self = .connect(to: address, blocking: message.flags & Self.blockingFlag != 0)
-        case 2: self = .peerName(cookie: message.cookie, at: message.address)
-        case 3: self = .status
-        case 6: self = .localName(cookie: message.cookie)
-        case 4, 5:
-            guard let name = SessionName(message.address) else { return nil }
-            self = message.kind == 4 ? .session(name) : .drop(name)
-        case 7: self = .replace(ledgerVersion: message.cookie)
-        case 8:
-            guard message.code > 0, message.code <= ResolvedMessage.capacity else { return nil }
+        switch (message.kind, message.address) {
+        case (1, .some(let address)): self = .connect(to: address, blocking: message.isFlagged)
+        case (2, let address): self = .peerName(cookie: message.cookie, at: address)
+        case (3, _): self = .status
+        case (4, let address):
+            guard let name = SessionName(address) else { return nil }
+            self = .session(name)
+        case (5, let address):
+            guard let name = SessionName(address) else { return nil }
+            self = .drop(name)
+        case (6, _): self = .localName(cookie: message.cookie)
+        case (7, _): self = .replace(ledgerVersion: message.cookie)
+        case (8, _) where message.code > 0 && message.code <= ResolvedMessage.capacity:
             self = .resolved(byteCount: Int(message.code))
-        case 9 where message.code >= 0: self = .attemptFailed(message.code)
-        case 10:
-            guard let address = message.address else { return nil }
-            self = .associate(to: address, connecting: message.flags & Self.connectingFlag != 0)
-        case 11:
-            guard let address = message.address else { return nil }
-            self = .relayed(at: address, local: message.flags & Self.localFlag != 0)
-        case 20:
-            guard let address = message.address else { return nil }
-            self = .heldSYN(address, process: message.code)
-        case 21: self = .leg(number: message.cookie)
-        case 22 where message.code > 0: self = .legFailed(message.code, number: message.cookie)
-        case 23:
-            guard let address = message.address else { return nil }
-            self = .listen(at: address, isDual: message.flags & Self.dualFlag != 0)
-        case 13:
-            guard let address = message.address else { return nil }
-            self = .listening(at: address)
-        case 14:
-            guard let address = message.address else { return nil }
-            self = .offer(of: address, network: message.cookie)
-        case 15:
-            guard let address = message.address else { return nil }
-            self = .client(at: address)
+        case (9, _) where message.code >= 0: self = .attemptFailed(message.code)
+        case (10, .some(let address)): self = .associate(to: address, connecting: message.isFlagged)
+        case (11, .some(let address)): self = .relayed(at: address, local: message.isFlagged)
+        case (13, .some(let address)): self = .listening(at: address)
+        case (14, .some(let address)): self = .offer(of: address, network: message.cookie)
+        case (15, .some(let address)): self = .client(at: address)
+        case (20, .some(let address)): self = .heldSYN(address, process: message.code)
+        case (21, _): self = .leg(number: message.cookie)
+        case (22, _) where message.code > 0: self = .legFailed(message.code, number: message.cookie)
+        case (23, .some(let address)): self = .listen(at: address, isDual: message.isFlagged)
         default: return nil
         }
     }
 
-    public func encoded() -> ControlMessage.Bytes {
-        var message: ControlMessage
+    public func encoded() -> ControlMessage.Bytes { message.encoded() }
+
+    private var message: ControlMessage {
         switch self {
-        case .connect(let address, let blocking):
-            message = ControlMessage(kind: 1)
-            message.address = address
-            if blocking { message.flags |= Self.blockingFlag }
-        case .peerName(let cookie, let peer):
-            message = ControlMessage(kind: 2)
-            message.cookie = cookie
-            message.address = peer
-        case .localName(let cookie):
-            message = ControlMessage(kind: 6)
-            message.cookie = cookie
-        case .status: message = ControlMessage(kind: 3)
-        case .session(let name):
-            message = ControlMessage(kind: 4)
-            message.address = name.bytes
-        case .drop(let name):
-            message = ControlMessage(kind: 5)
-            message.address = name.bytes
-        case .replace(let version):
-            message = ControlMessage(kind: 7)
-            message.cookie = version
-        case .attemptFailed(let code):
-            message = ControlMessage(kind: 9)
-            message.code = code
-        case .resolved(let count):
-            message = ControlMessage(kind: 8)
-            message.code = Int32(truncatingIfNeeded: count)
-        case .associate(let address, let connecting):
-            message = ControlMessage(kind: 10)
-            message.address = address
-            if connecting { message.flags |= Self.connectingFlag }
-        case .relayed(let relay, let local):
-            message = ControlMessage(kind: 11)
-            message.address = relay
-            if local { message.flags |= Self.localFlag }
-        case .heldSYN(let address, let process):
-            message = ControlMessage(kind: 20)
-            message.address = address
-            message.code = process
-        case .leg(let number):
-            message = ControlMessage(kind: 21)
-            message.cookie = number
-        case .legFailed(let code, let number):
-            message = ControlMessage(kind: 22)
-            message.code = code
-            message.cookie = number
-        case .listen(let address, let isDual):
-            message = ControlMessage(kind: 23)
-            message.address = address
-            if isDual { message.flags |= Self.dualFlag }
-        case .listening(let address):
-            message = ControlMessage(kind: 13)
-            message.address = address
-        case .offer(let address, let network):
-            message = ControlMessage(kind: 14)
-            message.address = address
-            message.cookie = network
-        case .client(let address):
-            message = ControlMessage(kind: 15)
-            message.address = address
+        case .connect(let address, let blocking): ControlMessage(1, address, flag: blocking)
+        case .peerName(let cookie, let peer): ControlMessage(2, peer, cookie: cookie)
+        case .status: ControlMessage(3)
+        case .session(let name): ControlMessage(4, name.bytes)
+        case .drop(let name): ControlMessage(5, name.bytes)
+        case .localName(let cookie): ControlMessage(6, cookie: cookie)
+        case .replace(let version): ControlMessage(7, cookie: version)
+        case .resolved(let count): ControlMessage(8, code: Int32(truncatingIfNeeded: count))
+        case .attemptFailed(let code): ControlMessage(9, code: code)
+        case .associate(let address, let connecting): ControlMessage(10, address, flag: connecting)
+        case .relayed(let relay, let local): ControlMessage(11, relay, flag: local)
+        case .listening(let address): ControlMessage(13, address)
+        case .offer(let address, let network): ControlMessage(14, address, cookie: network)
+        case .client(let address): ControlMessage(15, address)
+        case .heldSYN(let address, let process): ControlMessage(20, address, code: process)
+        case .leg(let number): ControlMessage(21, cookie: number)
+        case .legFailed(let code, let number): ControlMessage(22, code: code, cookie: number)
+        case .listen(let address, let isDual): ControlMessage(23, address, flag: isDual)
         }
-        return message.encoded()
     }
 }
 
@@ -327,36 +277,20 @@ public enum ControlResponse: Equatable, Sendable {
         }
     }
 
-    public func encoded() -> ControlMessage.Bytes {
-        var message: ControlMessage
+    public func encoded() -> ControlMessage.Bytes { message.encoded() }
+
+    private var message: ControlMessage {
         switch self {
-        case .direct: message = ControlMessage(kind: 65)
-        case .leg(let address):
-            message = ControlMessage(kind: 66)
-            message.address = address
-        case .held(let address):
-            message = ControlMessage(kind: 67)
-            message.address = address
-        case .refused(let code):
-            message = ControlMessage(kind: 68)
-            message.code = code
-        case .asked(let address):
-            message = ControlMessage(kind: 69)
-            message.address = address
-        case .notMine: message = ControlMessage(kind: 70)
-        case .attempt(let silence, let budget):
-            message = ControlMessage(kind: 71)
-            message.code = silence
-            message.cookie = budget
-        case .connectTo(let address):
-            message = ControlMessage(kind: 72)
-            message.address = address
-        case .accepted: message = ControlMessage(kind: 80)
-        case .incoming(let address, let number):
-            message = ControlMessage(kind: 81)
-            message.address = address
-            message.cookie = number
+        case .direct: ControlMessage(65)
+        case .leg(let address): ControlMessage(66, address)
+        case .held(let address): ControlMessage(67, address)
+        case .refused(let code): ControlMessage(68, code: code)
+        case .asked(let address): ControlMessage(69, address)
+        case .notMine: ControlMessage(70)
+        case .attempt(let silence, let budget): ControlMessage(71, code: silence, cookie: budget)
+        case .connectTo(let address): ControlMessage(72, address)
+        case .accepted: ControlMessage(80)
+        case .incoming(let address, let number): ControlMessage(81, address, cookie: number)
         }
-        return message.encoded()
     }
 }

@@ -34,10 +34,9 @@ public struct HeldAddress: ~Copyable, Sendable {
 
     /// - Parameter family: `AF_INET` (also for IPv4-mapped destinations) or `AF_INET6`.
     public init(family: Int32) throws(Errno) {
-        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
         let listener = try LegSocket.make(family: family)
         try Self.share(listener.number)
-        let address = try LegSocket.bind(listener.number, to: .loopback(like: host, port: 0))
+        let address = try LegSocket.bind(listener.number, to: .loopback(like: .wildcard(family: family), port: 0))
         try check(listen(listener.number, 0))
 
         let plug = try LegSocket.make(family: family)

@@ -33,9 +33,8 @@ public struct LegListener: ~Copyable, Sendable {
 
     /// - Parameter family: `AF_INET` or `AF_INET6`; `EAFNOSUPPORT` or `EADDRNOTAVAIL` where IPv6 is off.
     public init(family: Int32) throws(Errno) {
-        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
         let descriptor = try LegSocket.make(family: family)
-        let wanted = SocketAddress.loopback(like: host, port: 0)
+        let wanted = SocketAddress.loopback(like: .wildcard(family: family), port: 0)
         let address = try LegSocket.bind(descriptor.number, to: wanted)
         try check(listen(descriptor.number, 4096))
         self.address = address

@@ -16,20 +16,12 @@ public enum RouteMessage: Equatable, Sendable {
 
     /// Reads the messages of one datagram. What says nothing of interest, or is cut short, is skipped.
     public static func each(of datagram: RawSpan, _ body: (RouteMessage) -> Void) {
-        let headerSize = MemoryLayout<nlmsghdr>.size
-        var rest = datagram
-        while let header = rest.load(nlmsghdr.self), Int(header.nlmsg_len) >= headerSize,
-            Int(header.nlmsg_len) <= rest.byteCount
-        {
-            let length = Int(header.nlmsg_len)
-            if let message = RouteMessage(type: header.nlmsg_type, rest.extracting(headerSize..<length)) {
-                body(message)
-            }
-            rest = rest.extracting(last: max(0, rest.byteCount - aligned(length)))
+        NetlinkSocket.each(of: datagram) { header, payload in
+            if let message = RouteMessage(type: header.nlmsg_type, payload) { body(message) }
         }
     }
 
-    private init?(type: UInt16, _ payload: RawSpan) {
+    init?(type: UInt16, _ payload: RawSpan) {
         switch Int(type) {
         case Int(NLMSG_DONE): self = .done
         case Int(NLMSG_ERROR): self = .failed(-(payload.load(Int32.self) ?? 0))

@@ -65,6 +65,12 @@ extension SocketAddress.Host {
         }
     }
 
+    /// No address: any (`INADDR_ANY`, `in6addr_any`).
+    public static func wildcard(family: Int32) -> Self { family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0) }
+
+    /// The wildcard of its family.
+    public var wildcard: Self { .wildcard(family: family) }
+
     /// The IPv4 address inside `::ffff:a.b.c.d`, else the address itself.
     public var unmapped: Self {
         if case .v6(let high, let low, _) = self, isMapped(high: high, low: low) {

@@ -3,15 +3,11 @@ public import SystemPackage
 
 /// Asks the kernel about sockets of this network namespace by their addresses, whoever has them (sock_diag(7)).
 public struct SocketDiagnosis: ~Copyable {
-    /// One answer has less.
-    private static let answerSize = 4096
-
-    private let descriptor: Descriptor
+    private let netlink: NetlinkSocket
 
     /// - Throws: `EPROTONOSUPPORT` and the like where the kernel has no such interface.
     public init() throws(Errno) {
-        let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        descriptor = Descriptor(owning: try check(CLinux.socket(AF_NETLINK, type, NETLINK_SOCK_DIAG)))
+        netlink = try NetlinkSocket(NETLINK_SOCK_DIAG, nonBlocking: true)
     }
 
     /// The identity of the socket with these addresses, as `SO_COOKIE` tells it; nil if there is none. The kernel keeps it
@@ -41,23 +37,20 @@ public struct SocketDiagnosis: ~Copyable {
     private borrowing func socket(
         _ transport: some BinaryInteger, _ local: SocketAddress, _ remote: SocketAddress
     ) throws(Errno) -> inet_diag_msg? {
-        var request = (nlmsghdr(), inet_diag_req_v2())
-        let length = MemoryLayout<nlmsghdr>.size + MemoryLayout<inet_diag_req_v2>.size
-        request.0.nlmsg_len = UInt32(length)
-        request.0.nlmsg_type = UInt16(SOCK_DIAG_BY_FAMILY)
-        request.0.nlmsg_flags = UInt16(NLM_F_REQUEST)
-        request.1.sdiag_family = UInt8(local.family)
-        request.1.sdiag_protocol = UInt8(transport)
-        request.1.idiag_states = .max
-        request.1.id.idiag_sport = local.port.bigEndian
-        request.1.id.idiag_dport = remote.port.bigEndian
-        withUnsafeMutableBytes(of: &request.1.id.idiag_src) { Self.store(local.host, $0) }
-        withUnsafeMutableBytes(of: &request.1.id.idiag_dst) { Self.store(remote.host, $0) }
+        var question = inet_diag_req_v2()
+        question.sdiag_family = UInt8(local.family)
+        question.sdiag_protocol = UInt8(transport)
+        question.idiag_states = .max
+        question.id.idiag_sport = local.port.bigEndian
+        question.id.idiag_dport = remote.port.bigEndian
+        withUnsafeMutableBytes(of: &question.id.idiag_src) { Self.store(local.host, $0) }
+        withUnsafeMutableBytes(of: &question.id.idiag_dst) { Self.store(remote.host, $0) }
         // INET_DIAG_NOCOOKIE: any.
-        request.1.id.idiag_cookie = (.max, .max)
-        let number = descriptor.number
-        try check(withUnsafeBytes(of: &request) { send(number, $0.baseAddress, length, 0) })
-        return try Self.answer(from: number)
+        question.id.idiag_cookie = (.max, .max)
+        var request = NetlinkMessage(type: UInt16(SOCK_DIAG_BY_FAMILY))
+        request.append(question)
+        try netlink.send(request.bytes)
+        return try answer()
     }
 
     private static func store(_ host: SocketAddress.Host, _ room: UnsafeMutableRawBufferPointer) {
@@ -69,21 +62,19 @@ public struct SocketDiagnosis: ~Copyable {
         }
     }
 
-    private static func answer(from number: Int32) throws(Errno) -> inet_diag_msg? {
-        try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { (buffer) throws(Errno) in
-            let count = try retrying { recv(number, buffer.baseAddress, buffer.count, 0) }
-            let body = UnsafeRawBufferPointer(rebasing: buffer[..<max(0, count)])
-            let headerSize = MemoryLayout<nlmsghdr>.size
-            guard body.count >= headerSize else { throw .badMessage }
-            let header = body.loadUnaligned(as: nlmsghdr.self)
-            if Int32(header.nlmsg_type) == NLMSG_ERROR {
-                guard body.count >= headerSize + MemoryLayout<Int32>.size else { throw .badMessage }
-                let code = -body.loadUnaligned(fromByteOffset: headerSize, as: Int32.self)
-                if code == ENOENT { return nil }
-                throw Errno(rawValue: code)
+    private borrowing func answer() throws(Errno) -> inet_diag_msg? {
+        var found: inet_diag_msg?
+        var failure: Int32?
+        try netlink.receive { header, payload in
+            if Int32(header.nlmsg_type) == NLMSG_ERROR, payload.byteCount >= MemoryLayout<Int32>.size {
+                failure = -payload.unsafeLoadUnaligned(as: Int32.self)
+            } else if payload.byteCount >= MemoryLayout<inet_diag_msg>.size {
+                found = payload.unsafeLoadUnaligned(as: inet_diag_msg.self)
             }
-            guard body.count >= headerSize + MemoryLayout<inet_diag_msg>.size else { throw .badMessage }
-            return body.loadUnaligned(fromByteOffset: headerSize, as: inet_diag_msg.self)
         }
+        if failure == ENOENT { return nil }
+        if let failure { throw Errno(rawValue: failure) }
+        guard let found else { throw .badMessage }
+        return found
     }
 }

@@ -112,19 +112,16 @@ struct DeadAddresses {
         try lab.router.succeed(["ip", "route", "add", Self.publicAddress, "via", server.address])
         // A global address, so that the resolver puts IPv6 first.
         try client.succeed(["ip", "address", "add", "2001:db8:1::2/64", "dev", "eth0"])
-        try lab.router.succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet dead {
-                        chain pass {
-                            type filter hook prerouting priority raw;
-                            ip daddr 10.77.2.11-10.77.2.17 drop
-                            ip6 daddr 2001:db8:2::11 drop
-                        }
-                    }
-                    """.utf8)))
+        try lab.router.loadRules(
+            """
+            table inet dead {
+                chain pass {
+                    type filter hook prerouting priority raw;
+                    ip daddr 10.77.2.11-10.77.2.17 drop
+                    ip6 daddr 2001:db8:2::11 drop
+                }
+            }
+            """)
         let lines = names.flatMap { name in (name.dead + [name.working]).map { "\($0) \(name.text)\\n" } }.joined()
         try client.succeed(["/bin/sh", "-c", "printf '\(lines)' >> /run/hosts"])
     }

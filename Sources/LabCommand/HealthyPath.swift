@@ -22,7 +22,7 @@ struct HealthyPath {
             let (client, server) = (lab["client"], lab["server"])
             let tool = try LabTool.path()
             try server.start([tool, "connect-peer", "serve", "7000"]).waitForOutput("serving")
-            try server.succeed(["nft", "-f", "-"], input: .bytes(Array(counters.utf8)))
+            try server.loadRules(counters)
             let ways = [
                 Way(name: "bare", prefix: []),
                 Way(name: "usl --treatment shim", prefix: [usl, "-q", "--treatment", "shim", "--"]),

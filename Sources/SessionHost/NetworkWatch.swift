@@ -28,7 +28,7 @@ public final class NetworkWatch {
     public init(_ pool: LoopPool) throws(Errno) {
         let monitor = try NetworkMonitor()
         let sleep = try SleepWatch()
-        let (network, timer) = (monitor.descriptor.number, sleep.descriptor.number)
+        let (network, timer) = (monitor.socket.descriptor.number, sleep.descriptor.number)
         self.monitor = monitor
         self.sleep = sleep
         self.pool = pool

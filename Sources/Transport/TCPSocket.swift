@@ -70,8 +70,7 @@ public struct TCPSocket: ~Copyable, Sendable {
     /// Takes a free port of the loopback address, now, so that it is this socket's alone.
     public func bindToLoopbackPort() throws(Errno) {
         let family = try option(SOL_SOCKET, SO_DOMAIN)
-        let host: SocketAddress.Host = family == AF_INET ? .v4(0) : .v6(high: 0, low: 0, scope: 0)
-        let address = SocketAddress.loopback(like: host, port: 0)
+        let address = SocketAddress.loopback(like: .wildcard(family: family), port: 0)
         try check(address.withSockaddr { [number] in usl_bind(number, $0, $1) })
     }
 
@@ -98,15 +97,15 @@ public struct TCPSocket: ~Copyable, Sendable {
 
     // MARK: - Accepting
 
-    /// A listener on one address. An IPv6 wildcard does not take IPv4 as well: that wants a listener of its own.
+    /// A listener on one address. An IPv6 wildcard does not take IPv4 as well, unless it `isDual`: that wants a listener of its own.
     public static func listen(
-        on address: SocketAddress, transport: LinkTransport = .tcp, backlog: Int32 = 4096
+        on address: SocketAddress, transport: LinkTransport = .tcp, isDual: Bool = false, backlog: Int32 = 4096
     ) throws(ListenError) -> TCPSocket {
         do throws(Errno) {
             let socket = try TCPSocket(family: address.family, transport: transport)
             // A restarted gateway must not wait for the TIME_WAIT of its predecessor's connections (socket(7)).
             try socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
-            if address.family == AF_INET6 { try socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+            if address.family == AF_INET6 { try socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, isDual ? 0 : 1) }
             try check(address.withSockaddr { usl_bind(socket.number, $0, $1) })
             try check(CLinux.listen(socket.number, backlog))
             return socket

@@ -59,28 +59,10 @@ struct AgentCommand: ParsableCommand {
         help: "Serve everybody who can reach the port, also on an address that is no loopback, and without a password.")
     var anyone = false
 
-    @Option(
-        help: ArgumentHelp(
-            "The gateway of every connection; its port is 7117 unless given.", valueName: "host:port"),
-        transform: HostPort.gatewayArgument)
-    var gateway: HostPort?
-
-    @Option(
-        help: ArgumentHelp(
-            "What connections get; without it, rules decide, and without a rule it is a session where a gateway is found.",
-            valueName: "session|shim|shim-sources|direct|refuse"))
+    @Option(help: treatmentHelp)
     var treatment: Treatment?
 
-    @Option(help: detectionHelp)
-    var detection: DetectionMode?
-
-    @OptionGroup var links: LinkOptions
-
-    @OptionGroup var trust: TrustOptions
-
-    @OptionGroup var paths: PathOptions
-
-    @OptionGroup var says: VerbosityOptions
+    @OptionGroup var agent: AgentArguments
 
     @Option(
         help: ArgumentHelp("Replace the agent of this process; see the control sockets' names.", valueName: "process"))
@@ -88,27 +70,19 @@ struct AgentCommand: ParsableCommand {
 
     func validate() throws {
         if socks == nil, replace == nil { throw ValidationError("give --socks HOST:PORT, or --replace PROCESS") }
-        let changesNothing = socksUsers == nil && !anyone && resolve == .here && gateway == nil
-        if socks == nil, !changesNothing || treatment != nil || detection != nil {
+        let changesNothing = socksUsers == nil && !anyone && resolve == .here && agent.gateway == nil
+        if socks == nil, !changesNothing || treatment != nil || agent.detection != nil {
             throw ValidationError("other options than --replace belong to --socks")
         }
-        if resolve == .gateway, gateway == nil { throw ValidationError("--resolve gateway needs --gateway") }
+        if resolve == .gateway, agent.gateway == nil { throw ValidationError("--resolve gateway needs --gateway") }
         if socksUsers != nil, anyone { throw ValidationError("--socks-users and --anyone exclude each other") }
     }
 
     func run() throws {
         guard let socks else { return try renew() }
-        var options = AgentOptions(state: trust.state.directory)
-        if let gateway {
-            options.gateway = .init(name: gateway, addresses: try gateway.resolve())
-        }
+        var options = try agent.options()
         options.gatewayResolves = resolve == .gateway
         options.treatment = treatment
-        options.detection = detection
-        try links.apply(to: &options)
-        options.pin = trust.pin
-        options.verbosity = says.verbosity
-        try paths.apply(to: &options)
         let users = try socksUsers.map { try SocksUsersFile.read($0) }
         let listen = try socks.resolve()
         if users == nil, !anyone, let open = listen.first(where: { !$0.isLoopback }) {

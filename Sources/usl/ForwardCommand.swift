@@ -23,40 +23,18 @@ struct ForwardCommand: ParsableCommand {
         help: ArgumentHelp("Where their connections go.", valueName: "target"), transform: HostPort.argument)
     var target: HostPort
 
-    @Option(
-        help: ArgumentHelp("The gateway; its port is 7117 unless given.", valueName: "host:port"),
-        transform: HostPort.gatewayArgument)
-    var gateway: HostPort?
-
-    @Option(help: detectionHelp)
-    var detection: DetectionMode?
-
-    @OptionGroup var links: LinkOptions
-
-    @OptionGroup var trust: TrustOptions
-
-    @OptionGroup var paths: PathOptions
-
-    @OptionGroup var says: VerbosityOptions
+    @OptionGroup var agent: AgentArguments
 
     func run() throws {
-        var agent = AgentOptions(state: trust.state.directory)
-        if let gateway {
-            agent.gateway = .init(name: gateway, addresses: try gateway.resolve())
-        }
-        agent.detection = detection
-        try links.apply(to: &agent)
-        agent.pin = trust.pin
-        agent.verbosity = says.verbosity
-        try paths.apply(to: &agent)
+        let options = try agent.options()
         guard let address = try target.resolve().first else { return }
         let listen = try listen.resolve()
         try WorkerKeeper.run(
             openControl: { try ControlSocket(of: .agent) }, prepare: { try $0.listen(on: listen) }, name: "agent",
-            isQuiet: agent.verbosity == .quiet
-        ) { [agent] control, channel, escrow in
+            isQuiet: options.verbosity == .quiet
+        ) { control, channel, escrow in
             AgentProcess.run(
-                options: agent, controlListener: control, keeper: channel, escrow: escrow,
+                options: options, controlListener: control, keeper: channel, escrow: escrow,
                 port: .forward(to: address))
         }
     }

@@ -33,33 +33,15 @@ struct RunCommand: ParsableCommand {
               usl run -- status          # a program called status
             """)
 
-    @Option(
-        help: ArgumentHelp(
-            "The gateway of every connection; its port is 7117 unless given.", valueName: "host:port"),
-        transform: HostPort.gatewayArgument)
-    var gateway: HostPort?
-
-    @Option(
-        help: ArgumentHelp(
-            "What connections get; without it, rules decide, and without a rule it is a session where a gateway is found.",
-            valueName: "session|shim|shim-sources|direct|refuse"))
+    @Option(help: treatmentHelp)
     var treatment: Treatment?
-
-    @Option(help: detectionHelp)
-    var detection: DetectionMode?
 
     @Flag(help: "Have no gateway serve the ports on which the command listens.")
     var noOffer = false
 
     @OptionGroup var interception: InterceptionOptions
 
-    @OptionGroup var links: LinkOptions
-
-    @OptionGroup var trust: TrustOptions
-
-    @OptionGroup var paths: PathOptions
-
-    @OptionGroup var says: VerbosityOptions
+    @OptionGroup var agent: AgentArguments
 
     /// For the help alone: the splitter has taken the command away.
     @Argument(help: "The program and its arguments.")
@@ -67,9 +49,11 @@ struct RunCommand: ParsableCommand {
 
     /// Runs the command and ends as it ends.
     func run(_ command: [[UInt8]]) throws -> Never {
-        let options = try agentOptions()
+        var options = try agent.options()
+        options.treatment = treatment
+        options.offers = !noOffer
         let environment = try LaunchEnvironment()
-        let says = says.verbosity
+        let says = agent.says.verbosity
         let program = ProgramFile.find(command[0])
         let interceptors = interception.interceptors(for: program)
         let name = String(decoding: command[0], as: UTF8.self)
@@ -89,31 +73,7 @@ struct RunCommand: ParsableCommand {
             AgentProcess.run(options: options, controlListener: control, keeper: channel, escrow: escrow)
         }
     }
-
-    private func agentOptions() throws -> AgentOptions {
-        var options = AgentOptions(state: trust.state.directory)
-        if let gateway {
-            options.gateway = .init(name: gateway, addresses: try gateway.resolve())
-        }
-        options.treatment = treatment
-        options.detection = detection
-        options.offers = !noOffer
-        try links.apply(to: &options)
-        options.pin = trust.pin
-        options.verbosity = says.verbosity
-        try paths.apply(to: &options)
-        return options
-    }
 }
-
-extension Treatment: ExpressibleByArgument {}
-extension DetectionMode: ExpressibleByArgument {}
-
-/// Of `--detection`.
-let detectionHelp = ArgumentHelp(
-    "How to find out whether an unknown destination has a gateway: not at all, at port 7117, or also in-band, which a server "
-        + "for one connection only takes for that one; as the rules say, or else port.",
-    valueName: "off|port|probe")
 
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.

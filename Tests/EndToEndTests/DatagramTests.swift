@@ -199,6 +199,6 @@ extension Host {
                 }
             }
             """
-        try succeed(["nft", "-f", "-"], input: .bytes(Array(rules.utf8)))
+        try loadRules(rules)
     }
 }

@@ -185,19 +185,16 @@ extension EndToEnd {
                     "/bin/sh", "-c", "printf '10.77.2.9 many\\n10.77.2.2 many\\n' >> /run/hosts",
                 ])
                 for fault in ["drop", "reject with tcp reset"] {
-                    try test.lab.router.succeed(
-                        ["nft", "-f", "-"],
-                        input: .bytes(
-                            Array(
-                                """
-                                flush ruleset
-                                table ip faults {
-                                    chain pass {
-                                        type filter hook forward priority 0;
-                                        ip daddr 10.77.2.9 tcp dport 7002 \(fault)
-                                    }
-                                }
-                                """.utf8)))
+                    try test.lab.router.loadRules(
+                        """
+                        flush ruleset
+                        table ip faults {
+                            chain pass {
+                                type filter hook forward priority 0;
+                                ip daddr 10.77.2.9 tcp dport 7002 \(fault)
+                            }
+                        }
+                        """)
                     let outcome = try test.client.run(
                         usl(["--treatment", "shim", "-v"])
                             + Peers.client(

@@ -315,17 +315,14 @@ extension Host {
 
     /// Lets nothing pass that matches.
     fileprivate func drop(_ match: String, verdict: String = "drop") throws {
-        try succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet faults {
-                        chain pass {
-                            type filter hook forward priority 0;
-                            \(match) \(verdict)
-                        }
-                    }
-                    """.utf8)))
+        try loadRules(
+            """
+            table inet faults {
+                chain pass {
+                    type filter hook forward priority 0;
+                    \(match) \(verdict)
+                }
+            }
+            """)
     }
 }

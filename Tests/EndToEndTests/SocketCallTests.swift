@@ -226,18 +226,15 @@ extension EndToEnd {
                 _ = try test.startGateway()
                 let outsider = try test.client.start(Peers.client(Self.outsider))
                 try outsider.waitForOutput("open")
-                try test.lab.router.succeed(
-                    ["nft", "-f", "-"],
-                    input: .bytes(
-                        Array(
-                            """
-                            table ip faults {
-                                chain pass {
-                                    type filter hook prerouting priority raw;
-                                    ip daddr 10.77.2.77 drop
-                                }
-                            }
-                            """.utf8)))
+                try test.lab.router.loadRules(
+                    """
+                    table ip faults {
+                        chain pass {
+                            type filter hook prerouting priority raw;
+                            ip daddr 10.77.2.77 drop
+                        }
+                    }
+                    """)
                 for call in Self.calls {
                     var expected: String?
                     for way in Way.allCases {

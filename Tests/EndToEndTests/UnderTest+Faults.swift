@@ -103,35 +103,29 @@ extension Host {
     /// Answers everything that passes from or to a port with a reset, or with nothing.
     func block(port: UInt16, silently: Bool = false, named table: String = "block") throws {
         let verdict = silently ? "drop" : "reject with tcp reset"
-        try succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet \(table) {
-                        chain pass {
-                            type filter hook forward priority 0;
-                            tcp dport \(port) \(verdict)
-                            tcp sport \(port) \(verdict)
-                        }
-                    }
-                    """.utf8)))
+        try loadRules(
+            """
+            table inet \(table) {
+                chain pass {
+                    type filter hook forward priority 0;
+                    tcp dport \(port) \(verdict)
+                    tcp sport \(port) \(verdict)
+                }
+            }
+            """)
     }
 
     /// Lets this host hear nothing on a port.
     func block(incoming port: UInt16) throws {
-        try succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet block {
-                        chain arrive {
-                            type filter hook input priority 0;
-                            tcp dport \(port) drop
-                        }
-                    }
-                    """.utf8)))
+        try loadRules(
+            """
+            table inet block {
+                chain arrive {
+                    type filter hook input priority 0;
+                    tcp dport \(port) drop
+                }
+            }
+            """)
     }
 
     func unblock(named table: String = "block") throws { try succeed(["nft", "delete", "table", "inet", table]) }
@@ -139,18 +133,15 @@ extension Host {
 extension Host {
     /// Counts the connections that others open to a port, whether or not they succeed.
     func countOpenings(port: UInt16) throws {
-        try succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet count {
-                        chain arrive {
-                            type filter hook input priority 0;
-                            tcp dport \(port) tcp flags & (syn | ack) == syn counter
-                        }
-                    }
-                    """.utf8)))
+        try loadRules(
+            """
+            table inet count {
+                chain arrive {
+                    type filter hook input priority 0;
+                    tcp dport \(port) tcp flags & (syn | ack) == syn counter
+                }
+            }
+            """)
     }
 
     func countedOpenings() throws -> Int {

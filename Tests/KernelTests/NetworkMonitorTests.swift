@@ -70,7 +70,7 @@ struct NetworkMonitorTests {
             try ip("link set lo up")
             var monitor = try NetworkMonitor()
             var least: Int32 = 0
-            setsockopt(monitor.descriptor.number, SOL_SOCKET, SO_RCVBUF, &least, 4)
+            setsockopt(monitor.socket.descriptor.number, SOL_SOCKET, SO_RCVBUF, &least, 4)
             for number in 1...50 { try ip("address add 10.9.9.\(number)/32 dev lo") }
             let hasChanged = try monitor.update()
             #expect(hasChanged)

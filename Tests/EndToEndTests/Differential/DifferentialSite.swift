@@ -41,21 +41,18 @@ struct DifferentialSite {
         try lab.router.succeed(
             ["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"]
                 + ["net.ipv4.icmp_msgs_per_sec=100000"])
-        try lab.router.succeed(
-            ["nft", "-f", "-"],
-            input: .bytes(
-                Array(
-                    """
-                    table inet faults {
-                        chain pass {
-                            type filter hook forward priority 0;
-                            tcp dport 7010 drop
-                            tcp dport 7011 reject with icmpx type host-unreachable
-                            tcp dport 7012 reject with icmpx type admin-prohibited
-                            tcp dport 7013 reject with icmpx type no-route
-                        }
-                    }
-                    """.utf8)))
+        try lab.router.loadRules(
+            """
+            table inet faults {
+                chain pass {
+                    type filter hook forward priority 0;
+                    tcp dport 7010 drop
+                    tcp dport 7011 reject with icmpx type host-unreachable
+                    tcp dport 7012 reject with icmpx type admin-prohibited
+                    tcp dport 7013 reject with icmpx type no-route
+                }
+            }
+            """)
     }
 
     /// Each host has a name server, which knows no name: whoever asks for one learns so at once.
