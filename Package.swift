@@ -64,8 +64,12 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Keeper", dependencies: ["Kernel"], swiftSettings: strict),
         .target(name: "Interception", dependencies: ["Kernel", "Keeper"], swiftSettings: strict),
-        // Sockets of a private namespace, for programs that no library can be loaded into.
-        .target(name: "Donation", dependencies: ["Engine", "Interception", "Keeper", "Kernel"], swiftSettings: strict),
+        // System calls of programs that no library can be loaded into: connect(2) on their own sockets …
+        .target(name: "Trapping", dependencies: ["Engine", "Interception", "Keeper", "Kernel"], swiftSettings: strict),
+        // … or sockets of a private namespace.
+        .target(
+            name: "Donation", dependencies: ["Engine", "Interception", "Keeper", "Kernel", "Trapping"],
+            swiftSettings: strict),
         // What agent and gateway share: loops full of sessions, escrow, ledger, and the control socket's status.
         .target(
             name: "SessionHost",
@@ -93,7 +97,7 @@ let package = Package(
         .executableTarget(
             name: "usl",
             dependencies: [
-                "Agent", "Donation", "Gateway", "NetworkLab", "Policy", "SessionHost", "Trust",
+                "Agent", "Donation", "Gateway", "NetworkLab", "Policy", "SessionHost", "Trapping", "Trust",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -133,6 +137,7 @@ let package = Package(
         .testTarget(name: "KeeperTests", dependencies: ["Keeper"]),
         .testTarget(name: "InterceptionTests", dependencies: ["Interception", "TestSupport"]),
         .testTarget(name: "DonationTests", dependencies: ["Donation", "TestSupport"]),
+        .testTarget(name: "TrappingTests", dependencies: ["TestSupport", "Trapping"]),
         .testTarget(name: "SessionHostTests", dependencies: ["SessionHost", "TestSupport"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "TestSupport"]),
         .testTarget(

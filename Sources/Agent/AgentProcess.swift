@@ -74,8 +74,8 @@ public final class AgentProcess {
         control = try ControlServer(
             controlListener, on: loop, pool: pool, escrow: escrow,
             connect: .init(
-                connect: { library, asked, blocks, socket in
-                    ConnectRequest.handle(library, asked, blocks: blocks, socket, agent)
+                connect: { library, asked, blocks, process, socket in
+                    ConnectRequest.handle(library, asked, blocks: blocks, by: process, socket, agent)
                 },
                 names: { agent.knownSockets.names(of: $0) }, resolved: { agent.resolved($0) },
                 associate: { agent.relays.associate($0, $1, connecting: $2, $3) },

@@ -51,13 +51,15 @@ final class ConnectRequest {
 
     /// Answers a library's question. It lives as long as somebody waits for it or its session does.
     ///
-    /// - Parameter blocks: whether the application waits for its connection.
+    /// - Parameters:
+    ///   - blocks: whether the application waits for its connection.
+    ///   - process: the application's.
     static func handle(
-        _ library: consuming ControlConnection, _ asked: AddressBytes, blocks: Bool, _ socket: consuming Descriptor,
-        _ agent: Agent
+        _ library: consuming ControlConnection, _ asked: AddressBytes, blocks: Bool, by process: pid_t,
+        _ socket: consuming Descriptor, _ agent: Agent
     ) {
         guard let destination = SocketAddress(asked) else { return }
-        let program = ProgramName.of(pid: library.peer.process)
+        let program = ProgramName.of(pid: process)
         do throws(Errno) {
             let application = try ApplicationSocket(copy: socket, destination: destination)
             if let obstacle = application.obstacle(network: agent.network) {
@@ -69,7 +71,8 @@ final class ConnectRequest {
                 _ = consume application
                 return try library.send(answer)
             }
-            let applicant = Applicant(library.peer, local: application.boundHost)
+            let applicant = Applicant(
+                process: process, user: library.peer.user, local: application.boundHost)
             let request = ConnectRequest(library, asked, destination, program, agent)
             request.begin(application, blocks: blocks, for: applicant)
         } catch {

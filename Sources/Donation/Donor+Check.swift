@@ -1,6 +1,7 @@
 import CLinux
 import Kernel
 import SystemPackage
+import Trapping
 
 extension Donor {
     /// What this machine lacks for donated sockets, for people; nil if nothing. This process must have one thread only.
@@ -18,7 +19,7 @@ extension Donor {
 
     private static func tryTrap(_ channel: consuming Descriptor) -> Never {
         do throws(Errno) {
-            _ = try SocketTrap.install(SocketTrap.donation)
+            _ = try CallFilter.install(SocketTrap.donation)
         } catch {
             _ = try? DescriptorPassing.send(Array("install a seccomp filter: \(error)".utf8), over: channel.number)
         }

@@ -5,6 +5,7 @@ import Keeper
 public import Kernel
 import SessionProtocol
 import SystemPackage
+import Trapping
 
 /// The process that gives a program sockets of a private namespace, and holds what they send first until the agent has decided.
 /// It outlives agents, and ends when the last process of the program has.

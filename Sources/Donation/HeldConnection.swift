@@ -5,6 +5,7 @@ import Kernel
 import SessionProtocol
 import SystemPackage
 import Transport
+import Trapping
 
 /// One connection of a donated socket, from its SYN to the leg that the agent gets.
 final class HeldConnection {

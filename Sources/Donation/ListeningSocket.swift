@@ -4,6 +4,7 @@ import Interception
 import Kernel
 import SessionProtocol
 import SystemPackage
+import Trapping
 
 /// A donated socket that listens, in the namespace: the agent listens at the same address outside, and whoever connects there is
 /// connected here, from the address that he has.

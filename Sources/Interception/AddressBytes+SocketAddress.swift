@@ -1,4 +1,4 @@
-import CLinux
+public import CLinux
 public import Kernel
 
 extension AddressBytes {
@@ -10,20 +10,26 @@ extension AddressBytes {
             return AddressBytes(count: Int(length)) { bytes.load(fromByteOffset: $0, as: UInt8.self) }!
         }
     }
+
+    /// Calls `body` with the bytes as the kernel wants them.
+    public func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        var storage = sockaddr_storage()
+        withUnsafeMutableBytes(of: &storage) {
+            for index in 0..<count { $0[index] = self[index] }
+        }
+        return withUnsafePointer(to: &storage) {
+            body(UnsafeRawPointer($0).assumingMemoryBound(to: sockaddr.self), socklen_t(count))
+        }
+    }
+
+    /// `AF_INET`, `AF_INET6`, …
+    public var family: Int32 { Int32(self[0]) | Int32(self[1]) << 8 }
 }
 
 extension SocketAddress {
     /// Reads the kernel's form; nil if it is neither IPv4 nor IPv6, or too short.
     public init?(_ bytes: AddressBytes) {
-        var storage = sockaddr_storage()
-        withUnsafeMutableBytes(of: &storage) {
-            for index in 0..<bytes.count { $0[index] = bytes[index] }
-        }
-        let address = withUnsafePointer(to: &storage) {
-            SocketAddress(
-                UnsafeRawPointer($0).assumingMemoryBound(to: sockaddr.self), length: socklen_t(bytes.count))
-        }
-        guard let address else { return nil }
+        guard let address = bytes.withSockaddr({ SocketAddress($0, length: $1) }) else { return nil }
         self = address
     }
 }

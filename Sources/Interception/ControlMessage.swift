@@ -7,7 +7,7 @@
 //     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address;
 //                   listen: 1 = IPv4 as well)
 //     byte  3       length of the address, 0 if there is none
-//     bytes 4–7     errno, milliseconds (attempt), a process (heldSYN), or how many bytes follow (resolved); little-endian like
+//     bytes 4–7     errno, milliseconds (attempt), a process (connect, heldSYN, listening), or how many bytes follow (resolved); little-endian like
 //                   all numbers here
 //     bytes 8–15    socket cookie, milliseconds (attempt), the number of a connection (incoming, leg, legFailed), or
 //                   a network (offer)
@@ -76,6 +76,13 @@ public struct ControlMessage: Sendable {
     public static let size = 48
     public typealias Bytes = InlineArray<48, UInt8>
 
+    /// The longest wait for an agent, in milliseconds. It answers within its grace time of 200 ms; only a stopped agent
+    /// takes longer.
+    public static let patience: Int64 = 10_000
+    /// How often an agent may go away while it is asked. When one dies, its keeper, which owns the control socket, starts
+    /// another; the next question waits for that.
+    public static let attempts = 8
+
     static let version: UInt8 = 1
 
     private(set) var kind: UInt8
@@ -133,8 +140,9 @@ public struct ControlMessage: Sendable {
 
 /// What a client of the control socket wants. One request per connection, but for those that say so.
 public enum ControlRequest: Equatable, Sendable {
-    /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait.
-    case connect(to: AddressBytes, blocking: Bool)
+    /// The application connects the socket that comes with this message (`SCM_RIGHTS`). `blocking`: it will wait. `process`: whose
+    /// socket it is, where that is another process than the one that asks; else 0.
+    case connect(to: AddressBytes, blocking: Bool, process: Int32 = 0)
     /// Which address did the application ask for on the socket with this cookie (`SO_COOKIE`)? If none, the same as `client`, with what
     /// the kernel has for its peer; nil before that was a question.
     case peerName(cookie: UInt64, at: AddressBytes? = nil)
@@ -170,8 +178,9 @@ public enum ControlRequest: Equatable, Sendable {
     case legFailed(Int32, number: UInt64)
     /// A donated socket is about to listen at this address of its namespace: listen there outside. `isDual`: for IPv4 as well.
     case listen(at: AddressBytes, isDual: Bool)
-    /// The application listens at this address, for connections over TCP. Answered with `notMine` once that is noted.
-    case listening(at: AddressBytes)
+    /// The application listens at this address, for connections over TCP; `process` as with `connect`. Answered with `notMine` once
+    /// that is noted.
+    case listening(at: AddressBytes, process: Int32 = 0)
     /// A server program's agent offers this port to a gateway, in that network (`SO_NETNS_COOKIE`, 0 if the kernel has none). The
     /// gateway's end of an `OfferChannel` comes with this message; the answer is there.
     case offer(of: AddressBytes, network: UInt64)
@@ -181,7 +190,8 @@ public enum ControlRequest: Equatable, Sendable {
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
         switch (message.kind, message.address) {
-        case (1, .some(let address)): self = .connect(to: address, blocking: message.isFlagged)
+        case (1, .some(let address)):
+            self = .connect(to: address, blocking: message.isFlagged, process: message.code)
         case (2, let address): self = .peerName(cookie: message.cookie, at: address)
         case (3, _): self = .status
         case (4, let address):
@@ -197,7 +207,7 @@ public enum ControlRequest: Equatable, Sendable {
         case (9, _) where message.code >= 0: self = .attemptFailed(message.code)
         case (10, .some(let address)): self = .associate(to: address, connecting: message.isFlagged)
         case (11, .some(let address)): self = .relayed(at: address, local: message.isFlagged)
-        case (13, .some(let address)): self = .listening(at: address)
+        case (13, .some(let address)): self = .listening(at: address, process: message.code)
         case (14, .some(let address)): self = .offer(of: address, network: message.cookie)
         case (15, .some(let address)): self = .client(at: address)
         case (20, .some(let address)): self = .heldSYN(address, process: message.code)
@@ -212,7 +222,8 @@ public enum ControlRequest: Equatable, Sendable {
 
     private var message: ControlMessage {
         switch self {
-        case .connect(let address, let blocking): ControlMessage(1, address, flag: blocking)
+        case .connect(let address, let blocking, let process):
+            ControlMessage(1, address, flag: blocking, code: process)
         case .peerName(let cookie, let peer): ControlMessage(2, peer, cookie: cookie)
         case .status: ControlMessage(3)
         case .session(let name): ControlMessage(4, name.bytes)
@@ -223,7 +234,7 @@ public enum ControlRequest: Equatable, Sendable {
         case .attemptFailed(let code): ControlMessage(9, code: code)
         case .associate(let address, let connecting): ControlMessage(10, address, flag: connecting)
         case .relayed(let relay, let local): ControlMessage(11, relay, flag: local)
-        case .listening(let address): ControlMessage(13, address)
+        case .listening(let address, let process): ControlMessage(13, address, code: process)
         case .offer(let address, let network): ControlMessage(14, address, cookie: network)
         case .client(let address): ControlMessage(15, address)
         case .heldSYN(let address, let process): ControlMessage(20, address, code: process)

@@ -23,14 +23,6 @@ enum AgentAnswer: ~Copyable {
     case timedOut
 }
 
-/// The longest wait for an agent, in milliseconds. It answers within its grace time of 200 ms; only a stopped agent
-/// takes longer.
-let patience: Int64 = 10_000
-
-/// How often an agent may go away while it is asked. When one dies, its keeper, which owns the control socket, starts
-/// another; the next question waits for that.
-private let attempts = 8
-
 /// Asks the agent over a connection of its own, and waits for the answer. Asks once more when the agent dies before it
 /// answers: the question is the same, and so is the socket. Safe in signal handlers and after vfork(2): system calls and
 /// the stack only.
@@ -39,8 +31,8 @@ private let attempts = 8
 ///   - passing: a descriptor to send along, if not negative.
 ///   - signals: told of signals that arrive meanwhile.
 func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: inout SignalWatch) -> AgentAnswer {
-    let deadline = monotonicMilliseconds() + patience
-    var left = attempts
+    let deadline = monotonicMilliseconds() + ControlMessage.patience
+    var left = ControlMessage.attempts
     while true {
         let control = ControlDescriptor()
         // Nobody listens: there is no keeper any more.
@@ -62,7 +54,7 @@ func askAgent(_ request: ControlRequest, passing descriptor: Int32, signals: ino
 
 private func reach(_ address: sockaddr_un, on control: Int32) -> Bool {
     // A full backlog makes connect(2) wait; this bounds it (unix(7)).
-    var limit = timeval(tv_sec: Int(patience / 1000), tv_usec: 0)
+    var limit = timeval(tv_sec: Int(ControlMessage.patience / 1000), tv_usec: 0)
     _ = setsockopt(control, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     return withUnsafePointer(to: address) {
         let address = UnsafeRawPointer($0).assumingMemoryBound(to: sockaddr.self)

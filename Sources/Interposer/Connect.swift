@@ -18,9 +18,8 @@ public func interposedConnect(_ socket: Int32, _ address: UnsafePointer<sockaddr
     case .attempt(let control, let silence, let budget):
         let flags = usl_fcntl(socket, F_GETFL, 0)
         if blocking { _ = usl_fcntl(socket, F_SETFL, flags | O_NONBLOCK) }
-        var attempt = Attempt(socket, to: address, length, control)
-        let verdict = attempt.verdict(
-            silence: silence, budget: blocking ? budget : 0, waits: blocking, signals: &signals)
+        let verdict = Attempt(socket, to: address, length, control).verdict(
+            silence: silence, budget: budget, waits: blocking, signals: &signals)
         if blocking { _ = usl_fcntl(socket, F_SETFL, flags) }
         _ = signals.end()
         usl_set_errno(errnoBefore)
@@ -60,7 +59,8 @@ private func follow(
 /// - Parameter waits: whether the application's socket blocks. One that does not is told that it is connecting even when it is
 ///   connected by now, as with every peer that is not on this machine.
 private func end(
-    _ verdict: Attempt.Verdict, _ socket: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t, waits: Bool
+    _ verdict: AttemptCourse.Verdict, _ socket: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t,
+    waits: Bool
 ) -> Int32 {
     switch verdict {
     // To a socket that did not block, connect(2) has yet to say so: unasked, it would say it to the application's next call, which

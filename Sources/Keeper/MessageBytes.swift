@@ -49,8 +49,11 @@ struct ByteReader {
     }
 
     /// All that is left.
-    mutating func readText() -> String {
+    mutating func readBytes() -> [UInt8] {
         defer { rest = [] }
-        return String(decoding: rest, as: UTF8.self)
+        return Array(rest)
     }
+
+    /// All that is left.
+    mutating func readText() -> String { String(decoding: readBytes(), as: UTF8.self) }
 }

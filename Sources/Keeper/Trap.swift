@@ -13,10 +13,13 @@ public struct Trap: Sendable {
     /// nobody is left under the filter.
     public typealias Supervision = @Sendable (_ channel: consuming Descriptor, _ controlPath: String) -> Never
 
+    /// What the supervisor is called, by ps(1).
+    let name: StaticString
     let install: Installation
     let supervise: Supervision
 
-    public init(install: @escaping Installation, supervise: @escaping Supervision) {
+    public init(name: StaticString, install: @escaping Installation, supervise: @escaping Supervision) {
+        self.name = name
         self.install = install
         self.supervise = supervise
     }
@@ -50,7 +53,7 @@ public struct Trap: Sendable {
         if try check(usl_fork()) == 0 {
             let channel = ends.keepSecond()
             InheritedDescriptors.closeAll(except: [channel.number])
-            ProcessName.set("usl-donor")
+            ProcessName.set(name)
             _ = chdir("/")
             supervise(channel, controlPath)
         }

@@ -11,7 +11,7 @@ public import Transport
 public final class ControlServer {
     /// What an agent does with an application that connects; it owns the connection from then on.
     public typealias ConnectHandler = (
-        consuming ControlConnection, AddressBytes, _ blocking: Bool, consuming Descriptor
+        consuming ControlConnection, AddressBytes, _ blocking: Bool, _ process: pid_t, consuming Descriptor
     ) -> Void
     /// What an agent answers to `peerName` and `localName`.
     public typealias NamesHandler = (_ cookie: UInt64) -> SocketNames?
@@ -118,7 +118,8 @@ public final class ControlServer {
     /// Acts on a client's request.
     fileprivate func received(_ client: ControlClient, _ request: ControlRequest, _ socket: consuming Descriptor?) {
         switch request {
-        case .connect(let address, let blocking):
+        case .connect(let address, let blocking, let process):
+            let applicant = process != 0 ? process : client.process
             guard let connection = client.leave(), let agent else { return }
             guard let socket else {
                 // This process has no descriptor left for it (unix(7), SCM_RIGHTS). Without an answer, the application would
@@ -126,7 +127,7 @@ public final class ControlServer {
                 _ = try? connection.send(.refused(EMFILE))
                 return
             }
-            agent.connect(connection, address, blocking, socket)
+            agent.connect(connection, address, blocking, applicant, socket)
         case .peerName(let cookie, let peer):
             if let name = agent?.names(cookie)?.peer {
                 answer(client, name)
@@ -154,8 +155,8 @@ public final class ControlServer {
             }
             agent.associate(connection, address, connecting, socket)
         case .relayed(let relay, let local): answer(client, agent?.relayed(relay, local))
-        case .listening(let address):
-            agent?.listening(address, client.process)
+        case .listening(let address, let process):
+            agent?.listening(address, process != 0 ? process : client.process)
             answer(client, nil)
         case .offer:
             _ = client.leave()

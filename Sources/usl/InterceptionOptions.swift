@@ -3,6 +3,7 @@ import Donation
 import Interception
 import Keeper
 import SystemPackage
+import Trapping
 
 /// How connections of a program are got hold of.
 struct InterceptionOptions: ParsableArguments {
@@ -10,32 +11,35 @@ struct InterceptionOptions: ParsableArguments {
         case auto
         case preload
         case donate
+        case seccomp
     }
 
     @Option(
         help: ArgumentHelp(
             "How connections are got hold of: by a library in the program's processes, by sockets that are donated to it, which "
-                + "reaches static programs too, or as its file asks for.", valueName: "auto|preload|donate"))
+                + "reaches static programs too, by its system calls, or as its file asks for.",
+            valueName: "auto|preload|donate|seccomp"))
     var intercept = Mode.auto
 
     /// The best first.
     ///
     /// - Parameter program: nil if nothing is known of it.
     func interceptors(for program: ProgramFile?) -> [Interceptor] {
-        let (preload, donate) = (
-            Interceptor(name: "preload", .environment), Interceptor(name: "donate", .trap(.donation))
-        )
+        let preload = Interceptor(name: "preload", .environment)
+        let donate = Interceptor(name: "donate", .trap(.donation))
+        let seccomp = Interceptor(name: "seccomp", .trap(.connecting))
         switch intercept {
         case .preload: return [preload]
         case .donate: return [donate]
-        case .auto: return program?.needsDonation == true ? [donate, preload] : [preload]
+        case .seccomp: return [seccomp]
+        case .auto: return program?.needsDonation == true ? [donate, seccomp, preload] : [preload]
         }
     }
 
     /// What is to be said of the choice, to users who want to know everything.
     func explanation(_ name: String, _ program: ProgramFile?) -> String {
         switch intercept {
-        case .preload, .donate: "\(name): intercepted by \(intercept.rawValue), as asked for"
+        case .preload, .donate, .seccomp: "\(name): intercepted by \(intercept.rawValue), as asked for"
         case .auto:
             program?.needsDonation == true
                 ? "\(name): intercepted by donate, as \(program?.peculiarity ?? "its file asks for it")"
@@ -48,7 +52,14 @@ extension Trap {
     /// Sockets of a private namespace.
     static var donation: Trap {
         Trap(
-            install: { () throws(Errno) in try SocketTrap.install(SocketTrap.donation) },
+            name: "usl-donor", install: { () throws(Errno) in try CallFilter.install(SocketTrap.donation) },
             supervise: { Donor.run($0, askingAt: $1) })
+    }
+
+    /// The program's own sockets.
+    static var connecting: Trap {
+        Trap(
+            name: "usl-connector", install: { () throws(Errno) in try CallFilter.install(ConnectTrap.filter) },
+            supervise: { ConnectSupervisor.run($0, askingAt: $1) })
     }
 }

@@ -141,7 +141,8 @@ final class AgentUnderTest {
         let library = try ControlConnection(path: directory.path + "/c.sock")
         guard let served = try listener.accept() else { throw Errno.timedOut }
         let application = try TCPSocket(family: destination.family).release()
-        ConnectRequest.handle(served, AddressBytes(destination), blocks: true, try application.duplicate(), agent)
+        ConnectRequest.handle(
+            served, AddressBytes(destination), blocks: true, by: getpid(), try application.duplicate(), agent)
         var room = [UInt8](repeating: 0, count: ControlMessage.size)
         var count = 0
         try turn(loop) {

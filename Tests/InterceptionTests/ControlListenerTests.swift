@@ -31,7 +31,7 @@ import Testing
         let encoded = ControlRequest.connect(to: asked, blocking: true).encoded()
         let bytes = encoded.indices.map { encoded[$0] }
         try DescriptorPassing.send(bytes, passing: socket.number, over: client.descriptor.number)
-        guard case .request(.connect(asked, blocking: true), let copy?) = try server.receive() else {
+        guard case .request(.connect(asked, blocking: true, process: 0), let copy?) = try server.receive() else {
             Issue.record("the request did not arrive")
             return
         }

@@ -7,6 +7,7 @@ import Testing
 
     @Test(arguments: [
         ControlRequest.connect(to: address, blocking: true), .connect(to: address, blocking: false),
+        .connect(to: address, blocking: true, process: 4711), .listening(at: address, process: 4711),
         .peerName(cookie: 0x8000_0000_0000_0001), .peerName(cookie: 7, at: address), .localName(cookie: 7), .status,
         .session(SessionName(high: 0x0102_0304_0506_0708, low: .max)), .drop(SessionName(high: 0, low: 1)),
         .replace(ledgerVersion: 1 << 40), .associate(to: address, connecting: true),

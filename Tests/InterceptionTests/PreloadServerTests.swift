@@ -26,7 +26,7 @@ import Testing
             """, to: Self.anywhere, agent: agent.path)
         let port = try #require(try program.line().flatMap { UInt16($0) })
         let call = try agent.next()
-        guard case .listening(let bytes) = call.request else { return #expect(Bool(false), "\(call.request)") }
+        guard case .listening(let bytes, _) = call.request else { return #expect(Bool(false), "\(call.request)") }
         #expect(SocketAddress(bytes)?.port == port && SocketAddress(bytes)?.isWildcard == true)
         try call.answer(.notMine)
         #expect(try program.finish() == ["listens"])

@@ -35,7 +35,7 @@ final class FakeAgent {
 
         /// Readies the socket of a `connect`, and closes the copy.
         mutating func prepareLeg(sourceLocation: SourceLocation = #_sourceLocation) throws -> ExpectedLeg {
-            guard case .connect(let bytes, _) = request, let destination = SocketAddress(bytes) else {
+            guard case .connect(let bytes, _, _) = request, let destination = SocketAddress(bytes) else {
                 try #require(Bool(false), "no connect but \(request)", sourceLocation: sourceLocation)
                 fatalError("unreachable")
             }

@@ -7,14 +7,20 @@ import Testing
 
 @Suite("SupervisorChannel")
 struct SupervisorChannelTests {
-    /// Answers one question on a thread of its own, as the keeper does in another process.
     private func copy(of number: Int32, in process: pid_t) throws -> Descriptor {
+        try asking { (channel) throws(Errno) in try channel.copy(of: number, in: process) }
+    }
+
+    /// Answers one question on a thread of its own, as the keeper does in another process.
+    private func asking<Answer: ~Copyable>(
+        _ ask: (borrowing SupervisorChannel) throws(Errno) -> Answer
+    ) throws -> Answer {
         let ends = try SocketPair(nonBlocking: false)
         let keeper = SupervisorChannel(owning: try ends.second.duplicate())
         let asking = SupervisorChannel(owning: ends.keepFirst())
         let thread = try startThread(name: "keeper") { _ = keeper.serve() }
         defer { pthread_join(thread, nil) }
-        return try asking.copy(of: number, in: process)
+        return try ask(asking)
     }
 
     @Test("brings a copy of a process's descriptor")
@@ -30,6 +36,28 @@ struct SupervisorChannelTests {
     func failures() throws {
         #expect(throws: Errno.badFileDescriptor) { _ = try copy(of: 1_000_000, in: getpid()) }
         #expect(throws: Errno.self) { _ = try copy(of: 0, in: 0) }
+    }
+
+    @Test("reads and writes a process's memory, all of what is asked for or nothing")
+    func memory() throws {
+        let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 16)
+        defer { room.deallocate() }
+        for index in room.indices { room[index] = UInt8(index) }
+        let address = UInt64(UInt(bitPattern: room.baseAddress))
+        #expect(
+            try asking { (channel) throws(Errno) in try channel.read(4, at: address + 2, of: getpid()) } == [
+                2, 3, 4, 5,
+            ])
+        try asking { (channel) throws(Errno) in try channel.write([9, 8], at: address + 1, of: getpid()) }
+        #expect(Array(room.prefix(4)) == [0, 9, 8, 3])
+        #expect(throws: Errno.badAddress) {
+            _ = try asking { (channel) throws(Errno) in try channel.read(4, at: 1, of: getpid()) }
+        }
+        #expect(throws: Errno.invalidArgument) {
+            _ = try asking { (channel) throws(Errno) in
+                try channel.read(SupervisorChannel.memoryLimit + 1, at: address, of: getpid())
+            }
+        }
     }
 
     @Test("sees that its supervisor has gone")

@@ -23,7 +23,7 @@ struct ControlServerTests {
             loop = try EventLoop(arena: Self.limits)
             let note = Note()
             let handlers = ControlServer.AgentHandlers(
-                connect: { library, address, blocking, _ in
+                connect: { library, address, blocking, _, _ in
                     note.connected.append((address, blocking))
                     note.events.append("connect")
                     _ = try? library.send(.direct)

@@ -170,6 +170,9 @@ static inline int usl_seccomp_set_flags(int fd, uint64_t flags) {
 static inline int usl_seccomp_respond(int fd, struct seccomp_notif_resp *response) {
     return ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, response);
 }
+static inline int usl_seccomp_id_valid(int fd, uint64_t id) {
+    return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id);
+}
 static inline int usl_seccomp_add_descriptor(int fd, struct seccomp_notif_addfd *descriptor) {
     return ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, descriptor);
 }

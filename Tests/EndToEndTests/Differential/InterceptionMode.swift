@@ -8,6 +8,9 @@ struct InterceptionMode: Sendable {
     /// Whether connections are sessions through a gateway.
     var hasGateway = false
 
+    /// Whether programs are intercepted that no library can be loaded into.
+    var reachesStaticPrograms: Bool { !options.contains("preload") }
+
     static let all = [
         InterceptionMode(name: "preload-session", options: ["--intercept", "preload"], hasGateway: true),
         InterceptionMode(name: "preload-shim", options: ["--intercept", "preload", "--treatment", "shim"]),
@@ -15,5 +18,8 @@ struct InterceptionMode: Sendable {
         InterceptionMode(name: "donate-session", options: ["--intercept", "donate"], hasGateway: true),
         InterceptionMode(name: "donate-shim", options: ["--intercept", "donate", "--treatment", "shim"]),
         InterceptionMode(name: "donate-direct", options: ["--intercept", "donate", "--treatment", "direct"]),
+        InterceptionMode(name: "seccomp-session", options: ["--intercept", "seccomp"], hasGateway: true),
+        InterceptionMode(name: "seccomp-shim", options: ["--intercept", "seccomp", "--treatment", "shim"]),
+        InterceptionMode(name: "seccomp-direct", options: ["--intercept", "seccomp", "--treatment", "direct"]),
     ]
 }

@@ -1,8 +1,10 @@
 /// What is known and accepted. Whoever changes how connections are intercepted changes it here, and runs `make interception`.
 extension KnownDifference {
-    private static let session: Set = ["preload-session"]
+    /// Where sessions have legs on loopback.
+    private static let session: Set = ["preload-session", "seccomp-session"]
     private static let preload: Set = ["preload-session", "preload-shim"]
     private static let donate: Set = ["donate-session", "donate-shim", "donate-direct"]
+    private static let seccomp: Set = ["seccomp-session", "seccomp-shim", "seccomp-direct"]
 
     /// The ways of connect.c to wait on a socket that does not block.
     private static func waiting(_ place: String) -> Set<String> {
@@ -30,8 +32,10 @@ extension KnownDifference {
                         "poll, refused, IPv6", "poll, unreachable", "poll, unreachable, IPv6", "poll, no route",
                         "poll, prohibited here", "poll, silent, IPv6", "shutdown while connecting",
                         "connect again, refused", "after fork, refused", "after vfork, refused",
-                        "TCP_FASTOPEN_CONNECT, refused", "MSG_FASTOPEN, refused",
-                    ]), ["names own"])
+                        "TCP_FASTOPEN_CONNECT, refused",
+                    ]), ["names own"]),
+                Place(["MSG_FASTOPEN, refused"], ["names own"], in: preload),
+                Place(["system call, refused"], ["names own"], in: seccomp),
             ],
             title: "`getsockname` of a socket that is connecting, or could not connect, tells a loopback address",
             reason: """
@@ -86,7 +90,7 @@ extension KnownDifference {
                 socket is held.
                 """),
         KnownDifference(
-            mark: "g", isSteady: false, modes: ["preload-shim"],
+            mark: "g", isSteady: false, modes: ["preload-shim", "seccomp-shim"],
             places: [
                 Place(
                     waitingForSilence.union(waiting("refused")).union([
@@ -116,7 +120,7 @@ extension KnownDifference {
                 """
         ),
         KnownDifference(
-            mark: "h", modes: session,
+            mark: "h", modes: ["preload-session"],
             places: [Place(["SO_SNDTIMEO, silent"], ["connect elapsed"])],
             title: "`SO_SNDTIMEO` counts from up to 200 ms later",
             reason: "From when the library has waited for a verdict, and the socket connects to where it is held."),
@@ -173,8 +177,7 @@ extension KnownDifference {
             mark: "n", isSteady: false, modes: session.union(["donate-session"]),
             places: [
                 Place(
-                    ["reset after accept"], ["reset errno", "poll revents", "so_error value", "names own"],
-                    of: [.c, .staticC])
+                    ["reset after accept"], ["reset errno", "poll revents", "so_error value", "names own"])
             ],
             title: "a server that resets at once seems to refuse",
             reason: """
@@ -183,15 +186,13 @@ extension KnownDifference {
                 """
         ),
         KnownDifference(
-            mark: "o", modes: donate,
+            mark: "o", modes: donate.union(seccomp),
             places: [
-                Place(
-                    ["io_uring", "io_uring, refused", "io_uring, unreachable", "io_uring, not blocking"], ["steps"],
-                    of: [.c, .staticC])
+                Place(["io_uring", "io_uring, refused", "io_uring, unreachable", "io_uring, not blocking"], ["steps"])
             ],
             title: "there is no io_uring",
             reason: """
-                It makes sockets past every filter. `io_uring_setup` fails with `ENOSYS`, as on kernels without it, and programs do \
+                It makes and connects sockets past every filter. `io_uring_setup` fails with `ENOSYS`, as on kernels without it, and programs do \
                 without.
                 """),
         KnownDifference(
@@ -199,7 +200,7 @@ extension KnownDifference {
             places: [
                 Place(
                     ["blocking, prohibited here", "poll, prohibited here", "blocking, unreachable here"],
-                    ["connect errno", "names own", "poll revents", "so_error value"], of: [.c, .staticC])
+                    ["connect errno", "names own", "poll revents", "so_error value"])
             ],
             title: "routes of this machine that lead nowhere are told as if a router had",
             reason: """
@@ -208,7 +209,7 @@ extension KnownDifference {
                 """),
         KnownDifference(
             mark: "q", modes: donate,
-            places: [Place(["SO_BINDTODEVICE"], ["setsockopt result"], of: [.c, .staticC])],
+            places: [Place(["SO_BINDTODEVICE"], ["setsockopt result"])],
             title: "there is no interface but `lo`",
             reason:
                 "The socket is in a namespace of its own, with the addresses of this machine and none of its interfaces."
@@ -217,8 +218,7 @@ extension KnownDifference {
             mark: "r", modes: donate,
             places: [
                 Place(
-                    ["bound to loopback"], ["connect result", "connect errno", "names peer", "steps"],
-                    of: [.c, .staticC])
+                    ["bound to loopback"], ["connect result", "connect errno", "names peer", "steps"])
             ],
             title: "from loopback, everything can be reached",
             reason: "In the socket's namespace every address is on loopback. A native socket gets `EINVAL`."),
@@ -227,7 +227,7 @@ extension KnownDifference {
             places: [
                 Place(
                     ["poll, unreachable", "poll, unreachable, IPv6", "poll, no route", "poll, no route, IPv6"],
-                    ["poll revents"], of: [.c, .staticC])
+                    ["poll revents"])
             ],
             title: "`POLLERR` alone",
             reason: """
@@ -239,12 +239,29 @@ extension KnownDifference {
             places: [
                 Place(
                     ["epoll edge, refused", "epoll edge before connect, refused"],
-                    ["epoll_wait result", "epoll_wait events"], of: [.c, .staticC])
+                    ["epoll_wait result", "epoll_wait events"])
             ],
             title: "a refusal is told twice by an edge",
             reason: """
                 The kernel wakes whoever waits when it notes the error, and again when it closes the socket (in it, `tcp_reset`): who is \
                 quick enough sees both, without USL too.
                 """),
+        KnownDifference(
+            mark: "u", modes: seccomp,
+            places: [
+                Place(
+                    ["MSG_FASTOPEN", "MSG_FASTOPEN, not blocking", "MSG_FASTOPEN, refused"],
+                    ["sendto result", "sendto errno", "poll revents", "names peer", "names own", "steps"])
+            ],
+            title: "no data with a SYN",
+            reason: """
+                `MSG_FASTOPEN` fails with `EOPNOTSUPP`, as where `net.ipv4.tcp_fastopen` does not allow it, and programs connect \
+                first.
+                """),
+        KnownDifference(
+            mark: "v", modes: ["seccomp-session"],
+            places: [Place(["thread cancelled, silent"], ["join elapsed"])],
+            title: "signals, and the cancelling of a thread, wait for the verdict",
+            reason: "The kernel holds them back, for up to 200 ms, from a call that a supervisor has seen."),
     ]
 }

@@ -16,13 +16,20 @@ struct KnownDifference: Sendable {
     /// Cases, and what differs in them.
     struct Place: Sendable {
         let programs: Set<ProbeProgram>
+        /// Not in all modes; nil: in all that the difference has.
+        let modes: Set<String>?
         /// By their names.
         let cases: Set<String>
         /// The fields that differ: "CALL KEY", or "KEY" of any call; "steps" for whatever follows.
         let fields: Set<String>
 
-        init(_ cases: Set<String>, _ fields: Set<String>, of programs: Set<ProbeProgram> = [.c]) {
+        /// - Parameter programs: what is said of C is said of static programs too, where they are intercepted.
+        init(
+            _ cases: Set<String>, _ fields: Set<String>, of programs: Set<ProbeProgram> = [.c],
+            in modes: Set<String>? = nil
+        ) {
             self.programs = programs
+            self.modes = modes
             self.cases = cases
             self.fields = fields
         }
@@ -35,7 +42,10 @@ struct KnownDifference: Sendable {
     /// What it allows to differ in a case; none if it has nothing to do with that.
     func places(of name: String, in mode: InterceptionMode, _ program: ProbeProgram) -> [Place] {
         guard modes.contains(mode.name) else { return [] }
-        return places.filter { $0.programs.contains(program) && $0.cases.contains(name) }
+        let alike = program == .staticC && mode.reachesStaticPrograms ? .c : program
+        return places.filter {
+            $0.programs.contains(alike) && $0.cases.contains(name) && $0.modes?.contains(mode.name) != false
+        }
     }
 }
 

@@ -1,16 +1,16 @@
-import Engine
-import Interception
+public import Engine
+public import Interception
 import Kernel
-import SystemPackage
+public import SystemPackage
 
-/// A question of the donor to the agent, and what has yet to come of it.
-final class AgentQuestion {
-    let connection: ControlConnection
+/// A question of a supervisor to the agent, and what has yet to come of it.
+public final class AgentQuestion {
+    public let connection: ControlConnection
     private let loop: EventLoop
     private var registration: Registration?
 
     /// Asks over a connection of its own; `handler` hears when there is an answer.
-    init(
+    public init(
         at path: String, on loop: EventLoop, _ handler: any EventHandler,
         ask: (borrowing ControlConnection) throws(Errno) -> Void
     ) throws(Errno) {
@@ -21,7 +21,7 @@ final class AgentQuestion {
     }
 
     /// Nothing is heard of it any more.
-    func drop() {
+    public func drop() {
         if let registration { loop.deregister(registration) }
         registration = nil
     }

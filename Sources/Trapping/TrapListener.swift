@@ -1,21 +1,21 @@
-import CLinux
-import Kernel
-import SystemPackage
+public import CLinux
+public import Kernel
+public import SystemPackage
 
 /// Where the trapped calls of a program and its descendants arrive (seccomp_unotify(2)).
-struct TrapListener: ~Copyable {
+public struct TrapListener: ~Copyable {
     /// A call that waits for its answer.
-    struct Call {
+    public struct Call: Sendable {
         let id: UInt64
         /// The thread that has made it; 0 if it is outside this process's PID namespace.
-        let thread: pid_t
-        let number: Int
-        let arguments: (UInt64, UInt64, UInt64)
+        public let thread: pid_t
+        public let number: Int
+        public let arguments: (UInt64, UInt64, UInt64)
     }
 
-    let descriptor: Descriptor
+    public let descriptor: Descriptor
 
-    init(descriptor: consuming Descriptor) {
+    public init(descriptor: consuming Descriptor) {
         // Caller and supervisor take turns, and are quicker so: SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Older kernels refuse it.
         let syncWakeUp: UInt64 = 1
         _ = usl_seccomp_set_flags(descriptor.number, syncWakeUp)
@@ -23,7 +23,7 @@ struct TrapListener: ~Copyable {
     }
 
     /// The next call; nil if none waits.
-    borrowing func next() throws(Errno) -> Call? {
+    public borrowing func next() throws(Errno) -> Call? {
         while true {
             // The request would wait for the next call.
             var ready = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
@@ -48,7 +48,7 @@ struct TrapListener: ~Copyable {
     /// Gives the caller a descriptor, whose number is what its call returns.
     ///
     /// - Throws: the error for the caller, if it has no room for another descriptor, say. `ENOENT`: it is gone.
-    borrowing func give(_ socket: borrowing Descriptor, closedOnExec: Bool, to call: Call) throws(Errno) {
+    public borrowing func give(_ socket: borrowing Descriptor, closedOnExec: Bool, to call: Call) throws(Errno) {
         var answer = seccomp_notif_addfd()
         answer.id = call.id
         answer.flags = UInt32(SECCOMP_ADDFD_FLAG_SEND)
@@ -58,20 +58,23 @@ struct TrapListener: ~Copyable {
         _ = try retrying { usl_seccomp_add_descriptor(number, &answer) }
     }
 
+    /// Whether its caller still waits for the answer.
+    borrowing func isWaiting(_ call: Call) -> Bool { usl_seccomp_id_valid(descriptor.number, call.id) == 0 }
+
     /// Makes the call return zero.
-    borrowing func succeed(_ call: Call) {
+    public borrowing func succeed(_ call: Call) {
         var answer = seccomp_notif_resp(id: call.id, val: 0, error: 0, flags: 0)
         respond(&answer)
     }
 
     /// Makes the call fail.
-    borrowing func fail(_ call: Call, _ error: Errno) {
+    public borrowing func fail(_ call: Call, _ error: Errno) {
         var answer = seccomp_notif_resp(id: call.id, val: 0, error: -error.rawValue, flags: 0)
         respond(&answer)
     }
 
     /// Lets the call go on as if nobody had looked.
-    borrowing func pass(_ call: Call) {
+    public borrowing func pass(_ call: Call) {
         var answer = seccomp_notif_resp(
             id: call.id, val: 0, error: 0, flags: UInt32(SECCOMP_USER_NOTIF_FLAG_CONTINUE))
         respond(&answer)

@@ -1,0 +1,1 @@
+../Interception/AttemptCourse.swift
