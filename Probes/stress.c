@@ -3,12 +3,14 @@
 //   stress CONNECTS THREADS restart|interrupt ADDRESS PORT
 //
 // Handlers run with SA_RESTART ("restart") or without ("interrupt"); a connect(2) that is interrupted goes on by itself, and is
-// waited for with poll(2) (connect(2), EINTR). The last line is the result; anything but zeros in it is a defect.
+// waited for with poll(2) (connect(2), EINTR). The last line is the result; anything but zeros in it is a defect. "unbegun" are
+// those that were interrupted and did not go on by themselves; they are made again.
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,7 +26,7 @@
 enum { MOST_THREADS = 256, PATIENCE = 30000 };
 
 static struct sockaddr_in server;
-static atomic_int left, done, failed, wrong, interrupted, handled;
+static atomic_int left, done, failed, wrong, unbegun, interrupted, handled;
 static atomic_bool isOver;
 
 static void handle(int number) {
@@ -48,6 +50,25 @@ static int finish_connecting(int socket) {
     return error;
 }
 
+static bool is_closed(int socket) {
+    struct tcp_info info = {.tcpi_state = TCP_CLOSE};
+    socklen_t length = sizeof info;
+    getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length);
+    return info.tcpi_state == TCP_CLOSE;
+}
+
+static int connect_to_server(int socket) {
+    for (;;) {
+        if (connect(socket, (struct sockaddr *)&server, sizeof server) == 0) return 0;
+        if (errno != EINTR) return errno;
+        atomic_fetch_add(&interrupted, 1);
+        bool was_closed = is_closed(socket);
+        int error = finish_connecting(socket);
+        if (error != 0 || !was_closed) return error;
+        atomic_fetch_add(&unbegun, 1);
+    }
+}
+
 static bool converse(int socket, unsigned number) {
     unsigned answer = 0;
     size_t filled = 0;
@@ -65,14 +86,10 @@ static void *work(void *argument) {
     int number;
     while ((number = atomic_fetch_sub(&left, 1)) > 0) {
         // A supervisor may make the socket (seccomp_unotify(2)): a signal can come before it has heard of the call.
-        int made, error = 0;
+        int made;
         do made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         while (made < 0 && errno == EINTR);
-        if (made < 0 || connect(made, (struct sockaddr *)&server, sizeof server) < 0) error = errno;
-        if (error == EINTR) {
-            atomic_fetch_add(&interrupted, 1);
-            error = finish_connecting(made);
-        }
+        int error = made < 0 ? errno : connect_to_server(made);
         if (error != 0) {
             if (atomic_fetch_add(&failed, 1) == 0) fprintf(stderr, "first failure: %s\n", strerrorname_np(error));
         } else if (!converse(made, (unsigned)number)) {
@@ -137,7 +154,9 @@ int main(int count, char **words) {
     pthread_join(cloud, NULL);
     for (int index = 0; index < size; index++) pthread_join(threads[index], NULL);
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
-    fprintf(stderr, "connects=%d interrupted=%d signals=%d\n", atomic_load(&done), atomic_load(&interrupted), atomic_load(&handled));
-    printf("failed=%d wrong=%d descriptors=%d\n", atomic_load(&failed), atomic_load(&wrong), open_descriptors() - before);
+    fprintf(stderr, "connects=%d interrupted=%d unbegun=%d signals=%d\n", atomic_load(&done), atomic_load(&interrupted),
+            atomic_load(&unbegun), atomic_load(&handled));
+    printf("failed=%d wrong=%d descriptors=%d unbegun=%s\n", atomic_load(&failed), atomic_load(&wrong),
+           open_descriptors() - before, atomic_load(&unbegun) == 0 ? "0" : "some");
     return 0;
 }

@@ -44,14 +44,14 @@ public struct Launcher: ~Copyable {
     /// - Parameters:
     ///   - arguments: the program and its arguments, byte for byte.
     ///   - interceptors: ways to get hold of its connections, the best first.
-    ///   - fallBack: says what the earlier ones lack when a later one is taken; called in the keeper.
+    ///   - fallBack: says what the earlier ones lack when a later one is about to be taken; called in the keeper.
     ///   - openControl: makes the agent's control socket; called in the keeper, to whose process it belongs.
     ///   - agent: what the agent does; called in a process of its own, with every signal blocked and no descriptor of the
     ///     program's but standard error. It ends when its channel ends; if it dies, it is called again, in another.
     ///   - isQuiet: whether such a death is worth no line.
     public static func run(
         _ arguments: [[UInt8]], isQuiet: Bool, interceptors: [Interceptor],
-        fallBack: @escaping @Sendable (String) -> Void,
+        fallBack: @escaping @Sendable (String, Interceptor) -> Void,
         openControl: () throws -> ControlSocket, agent: @escaping WorkerBody
     ) -> Never {
         if let legacy = KeeperLegacy.take() { ProgramKeeper.resume(legacy, isQuiet: isQuiet, agent: agent) }

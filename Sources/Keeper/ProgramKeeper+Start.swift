@@ -11,8 +11,8 @@ extension ProgramKeeper {
         let signalMask: SignalSet
         /// Ways to get hold of its connections, the best first.
         let interceptors: [Interceptor]
-        /// Says why an earlier one is not taken.
-        let fallBack: @Sendable (String) -> Void
+        /// Says why an earlier one is not taken, and this one is.
+        let fallBack: @Sendable (String, Interceptor) -> Void
     }
 
     fileprivate enum SpawnFailure: Error {
@@ -96,7 +96,7 @@ extension ProgramKeeper {
     ) throws(SpawnFailure) -> Started {
         var lacks: [String] = []
         for interceptor in program.interceptors {
-            if !lacks.isEmpty { program.fallBack(lacks.joined(separator: "; ")) }
+            if !lacks.isEmpty { program.fallBack(lacks.joined(separator: "; "), interceptor) }
             switch interceptor.means {
             case .trap(let trap):
                 do throws(TrapFailure) {

@@ -145,7 +145,10 @@ extension ConnectSupervisor: EventHandler {
         // Nobody has the filter any more (seccomp_unotify(2)).
         if events.contains(.hangup) { return loop.stop() }
         do throws(Errno) {
-            while let call = try trap.next() { take(call) }
+            // All first, as a signal ends a call that nobody has heard of, and holds back from one that somebody has.
+            var calls: [TrapListener.Call] = []
+            while let call = try trap.next() { calls.append(call) }
+            for call in calls { take(call) }
         } catch {
             Diagnostics.report("trapped calls: \(error)")
         }

@@ -4,6 +4,7 @@ import Donation
 import Interception
 import Kernel
 import Transport
+import Trapping
 
 /// `usl doctor`
 struct DoctorCommand: ParsableCommand {
@@ -55,7 +56,7 @@ enum Examination {
     static var all: [() -> Finding] {
         [
             kernel, library, runtimeDirectory, descriptors, children, addressFamily6, reno, retransmissionTimer,
-            tcpInfo, kernelTLS, fastOpen, userNamespaces, donation,
+            tcpInfo, kernelTLS, fastOpen, userNamespaces, donation, trappedCalls,
         ]
     }
 
@@ -217,10 +218,24 @@ enum Examination {
         return Finding(
             subject: subject,
             verdict: .optional(
-                "cannot \(lack); static and Go programs go past USL, but for usl forward. It takes Linux 5.14, user namespaces "
+                "cannot \(lack); static and Go programs get trapped calls instead. It takes Linux 5.14, user namespaces "
                     + "(kernel.unprivileged_userns_clone, user.max_user_namespaces), and nf_tables with NFQUEUE and TPROXY "
                     + "(`modprobe nf_tables nfnetlink_queue nft_queue nft_tproxy nft_reject_inet`, or nft_compat and xt_NFQUEUE)"
             ))
+    }
+
+    /// For the same programs, where there are no donated sockets.
+    private static func trappedCalls() -> Finding {
+        let subject = "trapped calls"
+        guard let lack = ConnectSupervisor.lack() else {
+            return Finding(
+                subject: subject, verdict: .fine("what --intercept seccomp needs, where no sockets can be donated"))
+        }
+        return Finding(
+            subject: subject,
+            verdict: .optional(
+                "cannot \(lack); where no sockets can be donated either, static and Go programs go past USL, but for usl "
+                    + "forward. It takes Linux 5.6, seccomp, and that a process may look into its children"))
     }
 
     /// The demo's hosts are namespaces; root needs no user namespace for them.

@@ -62,9 +62,13 @@ struct RunCommand: ParsableCommand {
         let remark =
             says > .quiet && treatment != .direct ? program?.remark(name, canDonate: canDonate) : nil
         if let remark, canDonate { Diagnostics.report(remark) }
-        Launcher.run(command, isQuiet: says == .quiet, interceptors: interceptors) { lacks in
-            // The library is left, which does not reach it.
-            if let remark { Diagnostics.report("\(remark) (\(lacks))") }
+        Launcher.run(command, isQuiet: says == .quiet, interceptors: interceptors) { lacks, next in
+            if !next.loadsLibrary {
+                if says == .verbose { Diagnostics.report("\(name): intercepted by \(next.name) (\(lacks))") }
+            } else if let remark {
+                // The library is left, which does not reach it.
+                Diagnostics.report("\(remark) (\(lacks))")
+            }
         } openControl: {
             try ControlSocket(of: .agent) {
                 environment.variables(agent: $0, options, preloads: program?.takesLibrary ?? true)

@@ -87,7 +87,11 @@ extension EndToEnd {
                     let process = try site.start([program] + size + [handlers], in: mode, targets: site.echoServer)
                     #expect(try process.wait(.seconds(120)) == .success, "\(mode.name): \(process.standardError)")
                     let output = process.standardOutput
-                    #expect(output == "failed=0 wrong=0 descriptors=0\n", "\(mode.name): \(process.standardError)")
+                    // A signal can come before a supervisor has heard of a connect(2), which then has not begun.
+                    let mayNotBegin = mode.trapsConnect && handlers == "interrupt"
+                    #expect(
+                        output.hasPrefix("failed=0 wrong=0 descriptors=0 unbegun=\(mayNotBegin ? "" : "0\n")"),
+                        "\(mode.name): \(process.standardError)")
                 }
             }
         }

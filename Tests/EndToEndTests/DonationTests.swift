@@ -2,17 +2,17 @@ import NetworkLab
 import Testing
 
 extension EndToEnd {
-    /// Programs that no library can be loaded into, with sockets that are donated to them.
+    /// Programs that no library can be loaded into, with sockets that are donated to them, or with calls that are trapped.
     @Suite struct DonationTests {
-        static let options = ["--intercept", "donate"]
+        static let modes = ["donate", "seccomp"]
 
         /// What stands before a command: without a gateway.
-        private func ordinary(_ usl: String, _ treatment: String = "shim") -> [String] {
-            [usl] + Self.options + ["--detection", "off", "--treatment", treatment, "--"]
+        private func ordinary(_ usl: String, _ treatment: String = "shim", in mode: String = "donate") -> [String] {
+            [usl, "--intercept", mode, "--detection", "off", "--treatment", treatment, "--"]
         }
 
-        @Test(.timeLimit(.minutes(2)))
-        func aStaticProgramsSessionOutlivesResets() throws {
+        @Test(.timeLimit(.minutes(2)), arguments: modes)
+        func aStaticProgramsSessionOutlivesResets(mode: String) throws {
             try UnderTest.withoutGateway { test in
                 let gateway = try test.startGateway()
                 try test.server.succeed(["mkdir", "/run/site"])
@@ -23,7 +23,7 @@ extension EndToEnd {
                     .socketKill(host: "server", port: UnderTest.gatewayPort, every: .milliseconds(50)))
                 let url = "http://\(test.server.address):8000/large"
                 try test.client.succeed(
-                    try test.prefix(Self.options) + ["busybox", "wget", "-q", "-O", "/run/large", url])
+                    try test.prefix(["--intercept", mode]) + ["busybox", "wget", "-q", "-O", "/run/large", url])
                 attack.stop()
                 #expect(attack.kills > 0)
                 #expect(try test.client.digest("/run/large") == (try test.server.digest("/run/site/large")))
@@ -112,7 +112,7 @@ extension EndToEnd {
         }
 
         /// An agent that dies leaves SYNs where they are, until the next has decided; its sessions go on.
-        @Test func theAgentIsKilled() throws {
+        @Test(arguments: modes) func theAgentIsKilled(mode: String) throws {
             try UnderTest.withoutGateway { test in
                 let gateway = try test.startGateway()
                 let server = try test.serve(
@@ -131,7 +131,7 @@ extension EndToEnd {
                             while left: left -= len(s.recv(left))
                     print('done')
                     """, [test.server.address])
-                let client = try test.client.start(try test.prefix(Self.options) + script)
+                let client = try test.client.start(try test.prefix(["--intercept", mode]) + script)
                 for round in 0..<5 {
                     try client.waitForOutput("round \(round)")
                     try test.client.killProcesses(called: "usl-agent")
@@ -144,22 +144,24 @@ extension EndToEnd {
         }
 
         /// Nobody needs to be root for it.
-        @Test func anOrdinaryUser() throws {
+        @Test(arguments: modes) func anOrdinaryUser(mode: String) throws {
             try UnderTest.withoutGateway { test in
                 let server = try test.serve(
                     ["ncat", "--listen", "--keep-open", "-p", "7000", "--sh-exec", "echo hello"], port: 7000)
                 let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/nonexistent"]
                 let output = try test.client.succeed(
-                    user + ordinary(try UnderTest.usl()) + ["ncat", "--recv-only", test.server.address, "7000"])
+                    user + ordinary(try UnderTest.usl(), in: mode) + [
+                        "ncat", "--recv-only", test.server.address, "7000",
+                    ])
                 #expect(output == "hello\n")
                 server.terminate()
             }
         }
 
         /// Only one supervisor can be in charge of a program.
-        @Test func insideAnother() throws {
+        @Test(arguments: modes) func insideAnother(mode: String) throws {
             try UnderTest.withoutGateway { test in
-                let outer = ordinary(try UnderTest.usl())
+                let outer = ordinary(try UnderTest.usl(), in: mode)
                 let outcome = try test.client.run(outer + outer + ["true"])
                 #expect(outcome.status == .exited(125))
                 #expect(outcome.errors.contains("another supervisor"), "\(outcome.errors)")

@@ -24,7 +24,8 @@ struct ProjectRulesTests {
             "Keeper": kernel,
             "Interception": kernel.union(["Keeper"]),
             "Engine": engine,
-            "Donation": engine.union(["Engine", "Interception"]),
+            "Trapping": engine.union(["Engine", "Interception"]),
+            "Donation": engine.union(["Engine", "Interception", "Trapping"]),
             "SessionHost": host,
             "Agent": host.union(["SessionHost", "Rendezvous", "Trust"]),
             "Gateway": host.union(["SessionHost", "Rendezvous", "Trust"]),
@@ -32,7 +33,7 @@ struct ProjectRulesTests {
             "LabCommand": kernel.union(["COpenSSL", "NetworkLab"]),
             "Simulation": ["SessionProtocol"],
             "SimulateCommand": ["Simulation"],
-            "usl": host.union(["SessionHost", "Agent", "Donation", "Gateway", "NetworkLab", "Trust"]),
+            "usl": host.union(["SessionHost", "Agent", "Trapping", "Donation", "Gateway", "NetworkLab", "Trust"]),
         ]
     }()
 
@@ -41,7 +42,7 @@ struct ProjectRulesTests {
     static let importers: [String: Set<String>] = [
         "SystemPackage": [
             "Kernel", "Transport", "Trust", "Keeper", "Interception", "Engine", "SessionHost", "Agent", "Gateway",
-            "NetworkLab", "Donation", "usl",
+            "NetworkLab", "Trapping", "Donation", "usl",
         ],
         "Synchronization": ["Keeper", "Transport", "Engine", "SessionHost", "NetworkLab"],
         "DequeModule": ["Engine", "SessionHost", "Gateway"],

@@ -8,6 +8,9 @@ struct InterceptionMode: Sendable {
     /// Whether connections are sessions through a gateway.
     var hasGateway = false
 
+    /// Whether connect(2) is made for the program by another process.
+    var trapsConnect: Bool { options.contains("seccomp") }
+
     /// Whether programs are intercepted that no library can be loaded into.
     var reachesStaticPrograms: Bool { !options.contains("preload") }
 
