@@ -14,7 +14,7 @@ CONNECTIONS ?= 50000
 tree := $(CURDIR)/.build/usl
 # The command with a Swift runtime inside and the libraries in Embedded Swift do not mix in one build.
 embedded := .build-embedded
-sources := Sources Tests Fuzz Package.swift
+sources := Sources Tests Fuzz Benchmarks Package.swift
 
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
@@ -39,6 +39,8 @@ test: lint build
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip EndToEndTests
 	FUZZ_SEED=1 scripts/fuzz
+	$(SWIFT) build -c release --product usl-hotpaths
+	scripts/hot-paths
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter EndToEndTests.EndToEnd
 	USL_TREE=$(tree) $(SWIFT) test --skip-build --filter 'EndToEndTests.(FaultTests|FalseAlarmTests)'
 

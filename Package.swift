@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "uslpreload", type: .dynamic, targets: ["Interposer"]),
         .executable(name: "usl-simulate", targets: ["SimulateCommand"]),
         .executable(name: "usl-lab", targets: ["LabCommand"]),
+        .executable(name: "usl-hotpaths", targets: ["HotPaths"]),
         .library(name: "SessionProtocol", targets: ["SessionProtocol"]),
     ],
     dependencies: [
@@ -125,6 +126,10 @@ let package = Package(
             swiftSettings: strict),
 
         // What tests of several targets use.
+        // What callgrind counts, for scripts/hot-paths.
+        .executableTarget(
+            name: "HotPaths", dependencies: ["Engine", "SessionProtocol"], path: "Benchmarks/HotPaths",
+            swiftSettings: strict),
         .target(name: "TestSupport", dependencies: ["Kernel"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "KernelTests", dependencies: ["Kernel", "TestSupport"]),
         .testTarget(name: "SessionProtocolTests", dependencies: ["SessionProtocol"]),

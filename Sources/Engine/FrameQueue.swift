@@ -75,8 +75,8 @@ struct FrameQueue {
             used += 1
         }
         func addHeader(_ header: FrameHeader) {
-            let encoded = header.encoded
-            for index in 0..<Wire.headerLength { headers[headerOffset + index] = encoded[index] }
+            var room = headers.mutableBytes
+            header.encode(into: &room, at: headerOffset)
             add(headers.baseAddress! + headerOffset, Wire.headerLength)
             headerOffset += Wire.headerLength
         }

@@ -66,8 +66,9 @@ struct ItemWriter {
     consuming func finish(_ header: FrameHeader, trailing: Int = 0) -> [UInt8] {
         var header = header
         header.length = UInt32(bytes.count - Wire.headerLength + trailing)
-        let encoded = header.encoded
-        for index in 0..<Wire.headerLength { bytes[index] = encoded[index] }
+        var span = bytes.mutableSpan
+        var room = span.mutableBytes
+        header.encode(into: &room)
         return bytes
     }
 }

@@ -75,18 +75,18 @@ extension Session {
 
     private mutating func armLivenessTimer() {
         timers[.liveness] = nil
-        for link in links where link.hasJoined { noteExamination(of: link) }
+        for index in links.indices where links[index].hasJoined { noteExamination(on: index) }
     }
 
-    private mutating func noteExamination(of link: Link) {
-        guard role == .opener, let due = link.liveness.examinationDue else { return }
+    private mutating func noteExamination(on index: Int) {
+        guard role == .opener, let due = links[index].liveness.examinationDue else { return }
         timers[.liveness] = min(due, timers[.liveness] ?? due)
     }
 
     /// DATA or FIN goes or comes on a link. The timer is not moved with each: it finds out by itself that it came early.
     mutating func exchanged(on index: Int, _ now: Instant) {
         links[index].liveness.exchanged(now)
-        if timers[.liveness] == nil { noteExamination(of: links[index]) }
+        if timers[.liveness] == nil { noteExamination(on: index) }
         // As long as it waits for the acceptor's word, an opener asks more often.
         if let idle = timers[.idle], idle - now > Session.waitingPing { timers[.idle] = now + Session.waitingPing }
     }
@@ -95,13 +95,13 @@ extension Session {
     mutating func heard(on index: Int, _ now: Instant) {
         guard links[index].liveness.heard(now) else { return }
         // A suspect link had nothing more to be examined for.
-        noteExamination(of: links[index])
+        noteExamination(on: index)
         recovered(index, now)
     }
 
     mutating func notePing(on index: Int, _ now: Instant) {
         links[index].liveness.pinged(now)
-        noteExamination(of: links[index])
+        noteExamination(on: index)
     }
 
     /// Of a link that is silent. Nobody but the opener can replace it, so it asks more often where it waits: for its turn,

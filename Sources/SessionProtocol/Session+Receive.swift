@@ -44,27 +44,27 @@ extension Session {
     }
 
     private mutating func take(_ header: FrameHeader, on index: Int, _ now: Instant) -> Received? {
-        let link = links[index]
-        switch (link.state, header.type) {
+        // The link itself is copied only where that is rare.
+        switch (links[index].state, header.type) {
         case (.opening, .opened), (.opening, .refused), (.opening, .gone), (.attaching, .attached), (.attaching, .gone):
             do {
-                return try takeAnswer(header, link, now)
+                return try takeAnswer(header, links[index], now)
             } catch {
                 return .linkFailed(.frame(error))
             }
         case (.joined, .gone), (.current, .gone), (.leaving, .gone):
             do {
-                return try takeGone(link, now)
+                return try takeGone(links[index], now)
             } catch {
                 return .linkFailed(.frame(error))
             }
         case (.joined, .attach), (.current, .attach):
             // One at a time: an opener that does not read its answers must not make them pile up here.
-            guard role == .acceptor, link.number == 0, link.handshake.isEmpty else {
+            guard role == .acceptor, links[index].number == 0, links[index].handshake.isEmpty else {
                 return .linkFailed(.frame(.unexpected(.attach)))
             }
             do {
-                return .attach(try AttachClaim.decode(header, link.decoder.payload))
+                return .attach(try AttachClaim.decode(header, links[index].decoder.payload))
             } catch {
                 return .linkFailed(.frame(error))
             }

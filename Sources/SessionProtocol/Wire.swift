@@ -105,27 +105,21 @@ public struct FrameHeader: Equatable, Sendable {
 }
 
 extension FrameHeader {
-    /// The header as three big-endian words, ready to be copied to the wire.
-    public var encoded: InlineArray<24, UInt8> {
-        var bytes = InlineArray<24, UInt8>(repeating: 0)
-        let first =
-            UInt64(type.rawValue) << 56 | UInt64(flags) << 48 | UInt64(window) << 32 | UInt64(length)
-        for index in 0..<8 {
-            let shift = UInt64(56 - 8 * index)
-            bytes[index] = UInt8(truncatingIfNeeded: first >> shift)
-            bytes[8 + index] = UInt8(truncatingIfNeeded: offset >> shift)
-            bytes[16 + index] = UInt8(truncatingIfNeeded: acknowledged >> shift)
-        }
-        return bytes
+    /// Writes the header as three big-endian words, as it is on the wire, from `start` on.
+    public func encode(into bytes: inout MutableRawSpan, at start: Int = 0) {
+        let first = UInt64(type.rawValue) << 56 | UInt64(flags) << 48 | UInt64(window) << 32 | UInt64(length)
+        bytes.storeBytes(of: first.bigEndian, toByteOffset: start, as: UInt64.self)
+        bytes.storeBytes(of: offset.bigEndian, toByteOffset: start + 8, as: UInt64.self)
+        bytes.storeBytes(of: acknowledged.bigEndian, toByteOffset: start + 16, as: UInt64.self)
     }
 
     /// The same, in an array.
     public var encodedBytes: [UInt8] {
-        let encoded = self.encoded
-        return [UInt8](unsafeUninitializedCapacity: Wire.headerLength) { buffer, count in
-            for index in 0..<Wire.headerLength { buffer[index] = encoded[index] }
-            count = Wire.headerLength
-        }
+        var bytes = [UInt8](repeating: 0, count: Wire.headerLength)
+        var span = bytes.mutableSpan
+        var room = span.mutableBytes
+        encode(into: &room)
+        return bytes
     }
 
     /// Decodes 24 bytes and checks the type and the length limit.
