@@ -153,13 +153,14 @@ extension World {
 
     /// What has arrived is acknowledged by the reader's kernel, whatever its process does.
     private func acknowledge(_ id: ConnectionID, from role: Role) {
+        let longest = paths[connections[id].path].longestRoundTrip(scenario)
         guard !connections[id].isCut else {
-            return connections[id].pipes[role.index].counters.arrived(acknowledgedAt: nil)
+            return connections[id].pipes[role.index].counters.arrived(acknowledgedAt: nil, longest: longest)
         }
         let latency = paths[connections[id].path].plan.latency
         let clear = clearTime(id, from: role.other)
         let back = clear.map { $0 <= now ? now + latency : $0 + lag(now, $0) + latency }
-        connections[id].pipes[role.index].counters.arrived(acknowledgedAt: back)
+        connections[id].pipes[role.index].counters.arrived(acknowledgedAt: back, longest: longest)
         if let back, connections[id].pipes[role.index].isFull { schedule.add(.room(id, by: role), at: back) }
         if (back ?? now + World.userTimeout) - now >= World.userTimeout { watchTimeout(id, role) }
     }

@@ -9,6 +9,7 @@ struct TransportCounters {
         let total: UInt64
         /// When its acknowledgement is back, once that is known.
         var acknowledgedAt: Instant?
+        var wasSentAgain = false
     }
 
     /// Between two tries at most: TCP_RTO_MAX_MS, which links have at 1 s.
@@ -52,11 +53,14 @@ struct TransportCounters {
     }
 
     /// The next sending has arrived; its acknowledgement is back at `time`, or never.
-    mutating func arrived(acknowledgedAt time: Instant?) {
+    ///
+    /// - Parameter longest: the longest round trip of the path. What took longer was sent again.
+    mutating func arrived(acknowledgedAt time: Instant?, longest: Interval) {
         guard nextArrival < sendings.count else { return }
         if let time {
             lastAcknowledgement = max(lastAcknowledgement, time)
             sendings[nextArrival].acknowledgedAt = lastAcknowledgement
+            sendings[nextArrival].wasSentAgain = lastAcknowledgement - sendings[nextArrival].sentAt > longest
         }
         nextArrival += 1
     }
@@ -69,8 +73,12 @@ struct TransportCounters {
         while first < nextArrival, let back = sendings[first].acknowledgedAt, back <= now {
             let sending = sendings[first]
             retransmissions += tries(in: back - max(sending.sentAt, progressAt))
-            let sample = back - sending.sentAt
-            roundTrip = roundTrip.map { Interval(nanoseconds: ($0.nanoseconds * 7 + sample.nanoseconds) / 8) } ?? sample
+            // What was sent again says nothing of the round trip (RFC 6298, section 3).
+            if !sending.wasSentAgain {
+                let sample = back - sending.sentAt
+                roundTrip =
+                    roundTrip.map { Interval(nanoseconds: ($0.nanoseconds * 7 + sample.nanoseconds) / 8) } ?? sample
+            }
             acknowledged = sending.total
             progressAt = back
             first += 1
