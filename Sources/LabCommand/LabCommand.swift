@@ -9,7 +9,7 @@ struct LabCommand: ParsableCommand {
         commandName: "usl-lab", abstract: "Programs of the network lab.",
         subcommands: [
             PathCommand.self, TrafficCommand.self, ChaosCommand.self, FaultsCommand.self, FloodCommand.self,
-            FloodFromCommand.self, ConnectCommand.self, ConnectPeerCommand.self,
+            FloodFromCommand.self, ConnectCommand.self, ConnectPeerCommand.self, ScaleCommand.self, CrowdCommand.self,
         ])
 }
 

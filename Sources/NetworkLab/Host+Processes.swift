@@ -47,3 +47,16 @@ public func residentMemory(of pid: Int32) -> Int? {
     }
     return nil
 }
+
+/// What a process has used of the processors so far, in its own code and in the kernel (proc_pid_stat(5)); nil when it is not there.
+public func processorTime(of pid: Int32) -> Duration? {
+    guard let file = fopen("/proc/\(pid)/stat", "re") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 1024)
+    guard fgets(&line, Int32(line.count), file) != nil else { return nil }
+    let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    // The name, in parentheses, may have spaces in it. `utime` and `stime` are fields 14 and 15, in ticks.
+    let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+    guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else { return nil }
+    return .seconds(user + system) / sysconf(Int32(_SC_CLK_TCK))
+}
