@@ -34,6 +34,9 @@ final class DatagramLine: EventHandler {
         registration = try loop.register(socket.number, self)
     }
 
+    /// Where what is sent here comes from.
+    var localAddress: SocketAddress? { try? socket.localAddress() }
+
     /// - Throws: what the kernel knows at once; also of something sent earlier.
     func send(_ content: [UInt8]) throws(Errno) {
         lastSent = loop.now

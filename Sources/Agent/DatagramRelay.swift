@@ -118,6 +118,8 @@ final class DatagramRelay {
     /// Takes the application's datagrams.
     private func takeRequests() {
         for _ in 0..<Self.turnLimit {
+            // It may have ended between two turns.
+            guard registration != nil else { return }
             do throws(Errno) {
                 guard let received = try socket.receive(into: loop.scratch) else { return }
                 guard isApplication(received.sender) else { continue }

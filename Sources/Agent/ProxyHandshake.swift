@@ -13,6 +13,7 @@ final class ProxyHandshake {
     private static let glance = 16 << 10
 
     private let agent: Agent
+    private let associations: ProxyAssociations
     private var socket: TCPSocket?
     private var negotiation: ProxyNegotiation
     private var registration: Registration?
@@ -22,19 +23,22 @@ final class ProxyHandshake {
     /// - Parameter ended: called once, when this knows where the client wants to go, or that it will not be told; not if this
     ///   throws.
     static func begin(
-        _ socket: consuming TCPSocket, _ negotiation: ProxyNegotiation, _ agent: Agent, ended: @escaping () -> Void
+        _ socket: consuming TCPSocket, _ negotiation: ProxyNegotiation, _ associations: ProxyAssociations,
+        _ agent: Agent, ended: @escaping () -> Void
     ) throws(Errno) {
         let number = socket.number
-        let handshake = ProxyHandshake(socket, negotiation, agent, ended)
+        let handshake = ProxyHandshake(socket, negotiation, associations, agent, ended)
         handshake.registration = try agent.loop.register(number, handshake)
         handshake.timer = agent.loop.schedule(handshake, at: agent.loop.now + limit)
     }
 
     private init(
-        _ socket: consuming TCPSocket, _ negotiation: ProxyNegotiation, _ agent: Agent, _ ended: @escaping () -> Void
+        _ socket: consuming TCPSocket, _ negotiation: ProxyNegotiation, _ associations: ProxyAssociations,
+        _ agent: Agent, _ ended: @escaping () -> Void
     ) {
         self.socket = consume socket
         self.negotiation = negotiation
+        self.associations = associations
         self.agent = agent
         self.ended = ended
     }
@@ -62,6 +66,9 @@ final class ProxyHandshake {
         case .asks(let address, let dialect):
             guard let socket = leave() else { return }
             ProxyRequest.begin(ProxyClient(socket, dialect), to: address, agent)
+        case .associates(let announced):
+            guard let socket = leave() else { return }
+            associations.begin(ProxyClient(socket, .socks5), announced: announced)
         case .refuses(let bytes, let reason):
             agent.notices.explain("a client of the SOCKS port: \(reason)")
             guard let socket = leave() else { return }

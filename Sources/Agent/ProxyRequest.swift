@@ -66,27 +66,11 @@ final class ProxyRequest {
     // MARK: - Addresses
 
     private func findAddresses() {
-        switch asked.host {
-        case .v4(let host): tryAll([.v4(host)])
-        case .v6(let high, let low): tryAll([.v6(high: high, low: low, scope: 0)])
-        case .name(let name):
-            if let numeric = SocketAddress.Host(numeric: name) { return tryAll([numeric]) }
-            resolve(name)
-        }
-    }
-
-    private func resolve(_ name: String) {
-        if agent.options.gatewayResolves {
-            return agent.gatewayNames.look(up: name, port: asked.port) { [self] answer in
-                switch answer {
-                case .found(let hosts): tryAll(hosts)
-                case .failed(let failure, let text): deny(failure, text)
-                }
+        agent.findHosts(of: asked) { [self] answer in
+            switch answer {
+            case .found(let hosts): tryAll(hosts)
+            case .failed(let failure, let text): deny(failure, text)
             }
-        }
-        agent.resolve(name) { [self] hosts in
-            if hosts.isEmpty { return deny(.unknownName, "no address is known of \(name)") }
-            tryAll(hosts)
         }
     }
 

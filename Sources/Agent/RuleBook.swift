@@ -52,6 +52,10 @@ final class RuleBook {
         }
     }
 
+    /// Whether datagrams to this port may concern USL, as programs are told that it starts: options of the command line say what becomes
+    /// of those, not which they are.
+    func concernsDatagrams(to port: UInt16) -> Bool { configuration.datagramPorts.contains { $0.contains(port) } }
+
     private func facts(_ destination: SocketAddress, _ applicant: Applicant) -> ConnectionFacts {
         let natural = configuration.asksForLocalAddresses ? try? destination.unmapped.naturalSource().host : nil
         return applicant.facts(

@@ -14,12 +14,14 @@ final class SocksPort {
 
     private let users: ProxyUsers?
     private let agent: Agent
+    private let associations: ProxyAssociations
     private var acceptor: Acceptor?
     private var negotiations = 0
 
     init(at listeners: [Listener], for users: ProxyUsers?, _ agent: Agent) throws(Errno) {
         self.users = users
         self.agent = agent
+        associations = ProxyAssociations(agent)
         acceptor = try Acceptor(
             listeners, on: agent.loop, failed: { [agent] in agent.notices.warn($0.acceptFailure) },
             accepted: { [unowned self] in accepted($0) })
@@ -35,7 +37,7 @@ final class SocksPort {
             try socket.setResetOnClose(true)
             try LinkProfile.leg.apply(to: socket)
             negotiations += 1
-            try ProxyHandshake.begin(socket, ProxyNegotiation(users: users), agent) { [unowned self] in
+            try ProxyHandshake.begin(socket, ProxyNegotiation(users: users), associations, agent) { [unowned self] in
                 negotiations -= 1
             }
         } catch {

@@ -190,7 +190,7 @@ extension Host {
         }
     }
 
-    fileprivate func drop(_ match: String, verdict: String = "drop", table: String) throws {
+    func drop(_ match: String, verdict: String = "drop", table: String) throws {
         let rules = """
             table inet \(table) {
                 chain pass {

@@ -7,11 +7,13 @@ struct Negotiated: Equatable {
     var said: [[UInt8]] = []
     var asked: ProxyAddress?
     var dialect: ProxyDialect?
+    /// Where datagrams will come from.
+    var announced: ProxyAddress?
     var reason: String?
     /// Bytes behind the request.
     var left: [UInt8] = []
 
-    var isOver: Bool { asked != nil || reason != nil }
+    var isOver: Bool { asked != nil || announced != nil || reason != nil }
 
     /// - Parameter size: of the pieces that the bytes come in.
     init(_ bytes: [UInt8], users: ProxyUsers? = nil, inPiecesOf size: Int = .max) {
@@ -29,6 +31,7 @@ struct Negotiated: Equatable {
                 end = min(end + size, bytes.count)
             case .says(let bytes): said.append(bytes)
             case .asks(let address, let dialect): (asked, self.dialect) = (address, dialect)
+            case .associates(let address): announced = address
             case .refuses(let bytes, let reason):
                 said.append(bytes)
                 self.reason = reason
@@ -115,7 +118,7 @@ struct Negotiated: Equatable {
     @Test(
         "what cannot be done has its code",
         arguments: [
-            ([5, 2, 0, 1, 192, 0, 2, 1, 0, 80], 7), ([5, 3, 0, 1, 0, 0, 0, 0, 0, 0], 7),
+            ([5, 2, 0, 1, 192, 0, 2, 1, 0, 80], 7),
             ([5, 9, 0, 3, 1, 97, 0, 80], 7),
             ([5, 1, 0, 2], 8), ([5, 1, 0, 0], 8), ([5, 1, 0, 255, 1, 2, 3], 8), ([4, 1, 0, 1, 192, 0, 2, 1, 0, 80], 1),
             ([5, 1, 0, 3, 0, 0, 80], 1), ([5, 1, 0, 3, 2, 97, 0, 0, 80], 1), ([5, 1, 0, 3, 2, 97, 32, 0, 80], 1),

@@ -1,8 +1,8 @@
 // No imports, so that it can be fuzzed by itself.
 
 /// Where a client of the SOCKS port wants to go, or where it has been connected from.
-public struct ProxyAddress: Equatable, Sendable {
-    public enum Host: Equatable, Sendable {
+public struct ProxyAddress: Hashable, Sendable {
+    public enum Host: Hashable, Sendable {
         /// The first byte of the address is the most significant.
         case v4(UInt32)
         case v6(high: UInt64, low: UInt64)

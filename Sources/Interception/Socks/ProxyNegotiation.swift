@@ -6,6 +6,9 @@ public enum ProxyStep: Equatable, Sendable {
     case says([UInt8])
     /// A connection to there. It is over, and the client waits for one of the two answers of its dialect.
     case asks(ProxyAddress, ProxyDialect)
+    /// A place to send datagrams to, in SOCKS5; with the address that they will come from, zero where it is not known yet. It is over
+    /// likewise.
+    case associates(ProxyAddress)
     /// To say this, if anything, and to end the connection; with the reason, for people.
     case refuses([UInt8], String)
 }
@@ -51,7 +54,7 @@ public struct ProxyNegotiation: Sendable {
             state = .http(head)
         }
         switch taken.step {
-        case .asks, .refuses: state = .over
+        case .asks, .associates, .refuses: state = .over
         case .needsMore, .says: break
         }
         return taken

@@ -13,6 +13,7 @@ struct SocksNegotiation: Sendable {
 
     private enum Command: UInt8 {
         case connect = 1
+        case associate = 3
     }
 
     private enum Stage {
@@ -96,13 +97,15 @@ struct SocksNegotiation: Sendable {
         guard ProxyAddress.Kind(rawValue: message[3]) != nil else {
             return refuse(.addressUnsupported, "it asks for a kind of address that there is not")
         }
-        switch Command(rawValue: message[1]) {
-        case .connect: break
-        case nil: return refuse(.commandUnsupported, "it asks for something else than a connection")
+        guard let command = Command(rawValue: message[1]) else {
+            return refuse(.commandUnsupported, "it asks for something else than a connection or an association")
         }
         guard let address = ProxyAddress(message[3...]) else {
             return refuse(.general, "it asks for a name that is none")
         }
-        return .asks(address, .socks5)
+        switch command {
+        case .connect: return .asks(address, .socks5)
+        case .associate: return .associates(address)
+        }
     }
 }
