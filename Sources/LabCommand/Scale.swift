@@ -14,8 +14,8 @@ struct Scale {
         var idle: Duration
     }
 
-    /// Descriptors of a process: two sockets a session, copies in the keeper, and room.
-    private static let descriptorsPerSession = 3
+    /// Of a process: two sockets a session, and room.
+    private static func descriptors(_ sessions: Int) -> Int { 2 * sessions + 500 }
 
     /// - Returns: the exit status.
     static func run(_ options: Options) throws -> Int32 {
@@ -25,6 +25,10 @@ struct Scale {
         show("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
         var lost = 0
         for count in options.sessions {
+            guard DescriptorLimit.canHave(descriptors(count)) else {
+                show("| \(count) | not here: a process may have no \(descriptors(count)) descriptors (ulimit -Hn) |")
+                continue
+            }
             try Lab.with(hosts: ["client", "server"]) { lab in lost += try measure(count, options, lab) }
         }
         return lost == 0 ? 0 : 1
@@ -33,7 +37,8 @@ struct Scale {
     private static func measure(_ count: Int, _ options: Options, _ lab: Lab) throws -> Int {
         let (client, server) = (lab["client"], lab["server"])
         let tool = try LabTool.path()
-        let limit = "--nofile=\(count * descriptorsPerSession + 10_000)"
+        let most = max(descriptors(count), DescriptorLimit.most)
+        let limit = "--nofile=\(most)"
         // The end of each link has a port of its own, and so has each leg.
         for host in [client, server] {
             try host.succeed([
