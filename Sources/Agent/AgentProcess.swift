@@ -83,7 +83,9 @@ public final class AgentProcess {
                 held: { DonatedConnection.handle($0, $1, $2, $3, agent) },
                 listen: { DonatedListener.handle($0, $1, isDual: $2, agent) },
                 listening: { agent.offers.listening(at: $0, process: $1) },
-                client: { agent.offers.client(at: $0, answer: $1) }))
+                client: { agent.offers.client(at: $0, answer: $1) },
+                datagrams: { DonatedDatagrams.handle($0, $1, agent) },
+                relayDatagrams: { agent.relays.associate($0, $1, connecting: true, $3, process: $2) }))
         switch port {
         case .forward(let target): forward = try Forward(from: listeners, to: target, agent)
         case .socks(let users): socks = try SocksPort(at: listeners, for: users, agent)

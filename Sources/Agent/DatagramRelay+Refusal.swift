@@ -20,11 +20,13 @@ extension DatagramRelay {
     func refuse(_ error: Errno) {
         guard error == .connectionRefused, let sender, copy != nil, refusalEnd == nil else { return }
         do throws(Errno) {
-            guard try copy?.remoteAddress().unmapped == address else { return }
+            // A socket that stands for a donated one is not connected, and hears of it all the same.
+            let peer = try? copy?.remoteAddress().unmapped
+            guard peer == nil || peer == address else { return }
             try socket.connect(to: address)
             refusalEnd = loop.now + Self.refusalPeriod
             isBoundToSender = true
-            try copy?.send(UnsafeRawBufferPointer(start: nil, count: 0))
+            try copy?.send(UnsafeRawBufferPointer(start: nil, count: 0), to: peer == nil ? address : nil)
             surroundings.explain("\(application.destination) refuses; \(sender) is told")
         } catch {
             // It waits, as for an answer that is lost.

@@ -53,8 +53,11 @@ final class RelayDesk {
     // MARK: - Questions of applications
 
     /// Where an application's datagrams go.
+    ///
+    /// - Parameter process: the application's, if it is not the one that asks.
     func associate(
-        _ library: consuming ControlConnection, _ asked: AddressBytes, connecting: Bool, _ socket: consuming Descriptor
+        _ library: consuming ControlConnection, _ asked: AddressBytes, connecting: Bool,
+        _ socket: consuming Descriptor, process: pid_t? = nil
     ) {
         guard let destination = SocketAddress(asked) else { return }
         let peer = library.peer
@@ -65,7 +68,8 @@ final class RelayDesk {
                 if connecting, application.hasAnyPort { relay.keep(application.kept()) }
                 return try library.send(.leg(spelling(of: relay, for: destination)))
             }
-            let applicant = Applicant(peer, local: application.chosenSource())
+            var applicant = Applicant(process: process ?? peer.process, user: peer.user, local: nil)
+            applicant.local = application.chosenSource()
             // What stays on this machine needs no help.
             if destination.isLoopback { return try library.send(.direct) }
             if let obstacle = application.datagramObstacle(network: agent.network) {

@@ -60,17 +60,27 @@ public struct ControlConnection: ~Copyable, Sendable {
     /// The answer to a request; nil while there is none.
     ///
     /// - Throws: `EPIPE` if the other end has gone without one, `EBADMSG` if this is none.
-    public borrowing func receiveAnswer() throws(Errno) -> ControlResponse? {
+    public borrowing func receiveAnswer() throws(Errno) -> ControlResponse? { try receivePassed()?.response }
+
+    /// The same, with what has come with it.
+    public borrowing func receivePassed() throws(Errno) -> PassedAnswer? {
         do throws(Errno) {
-            guard let received = try DescriptorPassing.receive(capacity: ControlMessage.size, over: descriptor.number)
+            guard
+                var received = try DescriptorPassing.receive(
+                    capacity: ControlMessage.size, over: descriptor.number)
             else { throw Errno.brokenPipe }
             guard let response = ControlResponse(received.bytes.span) else { throw Errno.badMessage }
-            return response
+            return PassedAnswer(response: response, descriptor: received.descriptor.take())
         } catch .wouldBlock {
             return nil
         } catch .connectionReset {
             throw Errno.brokenPipe
         }
+    }
+
+    public struct PassedAnswer: ~Copyable {
+        public let response: ControlResponse
+        public var descriptor: Descriptor?
     }
 
     /// What stands behind a `resolved` request. It was sent with it, and a Unix socket hands on at once what was sent at once: what
@@ -86,8 +96,10 @@ public struct ControlConnection: ~Copyable, Sendable {
     }
 
     /// Answers `connect` or `peerName`; the message always fits into an empty socket.
-    public borrowing func send(_ response: ControlResponse) throws(Errno) {
-        try send(response.encoded())
+    ///
+    /// - Parameter passed: what comes with it.
+    public borrowing func send(_ response: ControlResponse, passing passed: Int32? = nil) throws(Errno) {
+        try send(response.encoded(), passing: passed)
     }
 
     /// Asks for the status, or one session, or to give it up; the answer is what can be read until end of file.

@@ -7,7 +7,8 @@
 //     byte  2       flags (connect: 1 = the socket blocks; associate: 1 = it connects; relayed: 1 = the local address;
 //                   listen: 1 = IPv4 as well)
 //     byte  3       length of the address, 0 if there is none
-//     bytes 4–7     errno, milliseconds (attempt), a process (connect, heldSYN, listening), or how many bytes follow (resolved); little-endian like
+//     bytes 4–7     errno, milliseconds (attempt), a process (connect, heldSYN, listening, relayDatagrams), or how many bytes follow
+//                   (resolved); little-endian like
 //                   all numbers here
 //     bytes 8–15    socket cookie, milliseconds (attempt), the number of a connection (incoming, leg, legFailed), or
 //                   a network (offer)
@@ -186,6 +187,11 @@ public enum ControlRequest: Equatable, Sendable {
     case offer(of: AddressBytes, network: UInt64)
     /// Who is the client whose connection has come to a server from this address?
     case client(at: AddressBytes)
+    /// A donated socket sends datagrams from this address of its namespace, the wildcard if the program has not bound it: for a socket
+    /// outside, with that port if it is free. It comes with the answer.
+    case datagrams(from: AddressBytes)
+    /// Datagrams of this process go to this address, through the socket outside that comes with this message: as `associate`.
+    case relayDatagrams(to: AddressBytes, process: Int32)
 
     public init?(_ bytes: borrowing Span<UInt8>) {
         guard let message = ControlMessage(bytes) else { return nil }
@@ -214,6 +220,8 @@ public enum ControlRequest: Equatable, Sendable {
         case (21, _): self = .leg(number: message.cookie)
         case (22, _) where message.code > 0: self = .legFailed(message.code, number: message.cookie)
         case (23, .some(let address)): self = .listen(at: address, isDual: message.isFlagged)
+        case (30, .some(let address)): self = .datagrams(from: address)
+        case (31, .some(let address)): self = .relayDatagrams(to: address, process: message.code)
         default: return nil
         }
     }
@@ -241,12 +249,14 @@ public enum ControlRequest: Equatable, Sendable {
         case .leg(let number): ControlMessage(21, cookie: number)
         case .legFailed(let code, let number): ControlMessage(22, code: code, cookie: number)
         case .listen(let address, let isDual): ControlMessage(23, address, flag: isDual)
+        case .datagrams(let address): ControlMessage(30, address)
+        case .relayDatagrams(let address, let process): ControlMessage(31, address, code: process)
         }
     }
 }
 
 /// The agent's answer to `connect` (the first five), to `attemptFailed` (all of these but `attempt`, and `connectTo`), to `associate`
-/// (`direct`, `leg` and `refused`), and to `peerName`, `localName`, `relayed` and `client` (the last two).
+/// and `relayDatagrams` (`direct`, `leg` and `refused`), and to `peerName`, `localName`, `relayed` and `client` (the last two).
 public enum ControlResponse: Equatable, Sendable {
     /// Connect to where the application wanted to go; USL has no part in it.
     case direct
@@ -265,7 +275,8 @@ public enum ControlResponse: Equatable, Sendable {
     case asked(AddressBytes)
     /// No session belongs to that socket.
     case notMine
-    /// The connection that `heldSYN` asks for is there: the agent waits for its leg. Or it listens, as `listen` asks.
+    /// The connection that `heldSYN` asks for is there: the agent waits for its leg. Or it listens, as `listen` asks, or
+    /// the socket that `datagrams` asks for comes with this.
     case accepted
     /// Somebody has connected where `listen` asked for it, from this address. A second message of this kind, behind the first, has
     /// the address that was asked for.

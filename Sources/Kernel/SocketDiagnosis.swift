@@ -34,6 +34,56 @@ public struct SocketDiagnosis: ~Copyable {
         try socket(IPPROTO_UDP, remote, local)?.idiag_uid
     }
 
+    /// A UDP socket that is bound, and not connected.
+    public struct DatagramSocketState: Equatable, Sendable {
+        public let local: SocketAddress
+        /// Whether one of IPv6 hears from IPv4 as well.
+        public let isDual: Bool
+    }
+
+    /// All such sockets of a family.
+    public borrowing func unconnectedDatagramSockets(family: Int32) throws(Errno) -> [DatagramSocketState] {
+        var question = inet_diag_req_v2()
+        question.sdiag_family = UInt8(family)
+        question.sdiag_protocol = UInt8(IPPROTO_UDP)
+        // TCP_CLOSE of the kernel's states, which UDP's sockets have as well.
+        question.idiag_states = 1 << 7
+        question.id.idiag_cookie = (.max, .max)
+        var request = NetlinkMessage(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_DUMP)
+        request.append(question)
+        try netlink.send(request.bytes)
+        var found: [DatagramSocketState] = []
+        var isDone = false
+        // A dump is made as it is read.
+        while !isDone {
+            try netlink.receive { header, payload in
+                switch Int32(header.nlmsg_type) {
+                case NLMSG_DONE, NLMSG_ERROR: isDone = true
+                default: if let state = Self.state(payload, family) { found.append(state) }
+                }
+            }
+        }
+        return found
+    }
+
+    private static func state(_ payload: RawSpan, _ family: Int32) -> DatagramSocketState? {
+        guard payload.byteCount >= MemoryLayout<inet_diag_msg>.size else { return nil }
+        let message = payload.unsafeLoadUnaligned(as: inet_diag_msg.self)
+        let host: SocketAddress.Host = withUnsafeBytes(of: message.id.idiag_src) { source in
+            if family == AF_INET { return .v4(UInt32(bigEndian: source.loadUnaligned(as: UInt32.self))) }
+            return .v6(
+                high: UInt64(bigEndian: source.loadUnaligned(as: UInt64.self)),
+                low: UInt64(bigEndian: source.loadUnaligned(fromByteOffset: 8, as: UInt64.self)), scope: 0)
+        }
+        var isDual = false
+        payload.eachAttribute(behind: MemoryLayout<inet_diag_msg>.size) { type, value in
+            // INET_DIAG_SKV6ONLY (linux/inet_diag.h).
+            if type == 11, value.byteCount >= 1 { isDual = value.unsafeLoad(as: UInt8.self) == 0 }
+        }
+        return DatagramSocketState(
+            local: SocketAddress(host: host, port: UInt16(bigEndian: message.id.idiag_sport)), isDual: isDual)
+    }
+
     private borrowing func socket(
         _ transport: some BinaryInteger, _ local: SocketAddress, _ remote: SocketAddress
     ) throws(Errno) -> inet_diag_msg? {

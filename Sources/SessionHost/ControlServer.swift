@@ -33,6 +33,12 @@ public final class ControlServer {
 
     /// What an agent does with a donated socket that is about to listen; it owns the connection from then on.
     public typealias ListenHandler = (consuming ControlConnection, AddressBytes, _ isDual: Bool) -> Void
+    /// What an agent does with a donated socket that sends datagrams: it answers with a socket of its own.
+    public typealias DatagramsHandler = (consuming ControlConnection, _ source: AddressBytes) -> Void
+    /// What an agent does with datagrams of a donated socket, as with those of an application; it owns the connection from then on.
+    public typealias RelayDatagramsHandler = (
+        consuming ControlConnection, AddressBytes, _ process: pid_t, consuming Descriptor
+    ) -> Void
     /// What an agent does when an application listens.
     public typealias ListeningHandler = (_ address: AddressBytes, _ process: pid_t) -> Void
     /// What an agent answers to `client`, when it knows; nil: it is no connection of a gateway's.
@@ -48,11 +54,14 @@ public final class ControlServer {
         let relayed: RelayedHandler
         let listening: ListeningHandler
         let client: ClientHandler
+        let datagrams: DatagramsHandler
+        let relayDatagrams: RelayDatagramsHandler
 
         public init(
             connect: @escaping ConnectHandler, names: @escaping NamesHandler, resolved: @escaping ResolvedHandler,
             associate: @escaping AssociateHandler, relayed: @escaping RelayedHandler, held: @escaping HeldHandler,
-            listen: @escaping ListenHandler, listening: @escaping ListeningHandler, client: @escaping ClientHandler
+            listen: @escaping ListenHandler, listening: @escaping ListeningHandler, client: @escaping ClientHandler,
+            datagrams: @escaping DatagramsHandler, relayDatagrams: @escaping RelayDatagramsHandler
         ) {
             self.listen = listen
             self.held = held
@@ -63,6 +72,8 @@ public final class ControlServer {
             self.relayed = relayed
             self.listening = listening
             self.client = client
+            self.datagrams = datagrams
+            self.relayDatagrams = relayDatagrams
         }
     }
 
@@ -154,6 +165,12 @@ public final class ControlServer {
                 return
             }
             agent.associate(connection, address, connecting, socket)
+        case .datagrams(let source):
+            if let connection = client.leave(), let agent { agent.datagrams(connection, source) }
+        case .relayDatagrams(let address, let process):
+            // Without its socket, this process has no descriptor left: it is asked again.
+            guard let connection = client.leave(), let agent, let socket else { return }
+            agent.relayDatagrams(connection, address, process, socket)
         case .relayed(let relay, let local): answer(client, agent?.relayed(relay, local))
         case .listening(let address, let process):
             agent?.listening(address, process != 0 ? process : client.process)

@@ -14,7 +14,7 @@ import Testing
         .attemptFailed(0), .attemptFailed(113),
         .associate(to: address, connecting: false), .relayed(at: address, local: true),
         .relayed(at: address, local: false), .listening(at: address), .offer(of: address, network: 1 << 63),
-        .client(at: address),
+        .client(at: address), .datagrams(from: address), .relayDatagrams(to: address, process: 4_194_304),
     ])
     func requestsSurviveTheWire(request: ControlRequest) {
         #expect(ControlRequest(request.encoded().span) == request)

@@ -42,6 +42,30 @@ struct SocketDiagnosisTests {
         #expect(try diagnosis.datagramOwner(local: here, remote: here) == nil)
     }
 
+    @Test("sockets for datagrams that are bound and not connected are found", arguments: [AF_INET, AF_INET6])
+    func unconnectedDatagramSockets(family: Int32) throws {
+        let host = SocketAddress.Host.wildcard(family: family)
+        let socket = try bound(.loopback(like: host, port: 0), SOCK_DGRAM)
+        let wildcard = try bound(SocketAddress(host: host, port: 0), SOCK_DGRAM)
+        let (here, number) = (try address(of: socket.number), socket.number)
+        let diagnosis = try SocketDiagnosis()
+        func state(at address: SocketAddress) throws -> SocketDiagnosis.DatagramSocketState? {
+            try diagnosis.unconnectedDatagramSockets(family: family).first { $0.local == address }
+        }
+        #expect(try state(at: here) != nil)
+        let anywhere = try address(of: wildcard.number)
+        #expect(try state(at: anywhere)?.isDual == (family == AF_INET6))
+        if family == AF_INET6 {
+            let limited = Descriptor(owning: try check(CLinux.socket(family, Int32(SOCK_DGRAM.rawValue), 0)))
+            let number = limited.number
+            try SocketOption.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, of: number, to: Int32(1))
+            try check(SocketAddress(host: host, port: 0).withSockaddr { usl_bind(number, $0, $1) })
+            #expect(try state(at: address(of: number))?.isDual == false)
+        }
+        try check(here.with(port: anywhere.port).withSockaddr { usl_connect(number, $0, $1) })
+        #expect(try state(at: here) == nil)
+    }
+
     private func bound(_ address: SocketAddress, _ type: __socket_type = SOCK_STREAM) throws -> Descriptor {
         let socket = Descriptor(owning: try check(socket(address.family, Int32(type.rawValue), 0)))
         let number = socket.number

@@ -40,7 +40,9 @@ struct ControlServerTests {
                 listening: { address, process in
                     note.events.append("listening \(address.count), \(process == getpid())")
                 },
-                client: { leg, answer in answer(leg.count == 2 ? AddressBytes(count: 3) { UInt8($0) } : nil) })
+                client: { leg, answer in answer(leg.count == 2 ? AddressBytes(count: 3) { UInt8($0) } : nil) },
+                datagrams: { donor, _ in _ = try? donor.send(.accepted) },
+                relayDatagrams: { donor, _, _, _ in _ = try? donor.send(.direct) })
             let listener = try ControlListener(path: path)
             server = try ControlServer(
                 try listener.descriptor.duplicate(), on: loop,
