@@ -7,7 +7,7 @@ extension Donor {
         do throws(Errno) {
             if let lack = try ForkedTrial.lack(CallFilter.tryInstalling) { return lack }
             // Without a program, it ends when it sees the end of the channel.
-            return try ForkedTrial.lack { run($0, askingAt: "") }
+            return try ForkedTrial.lack { run($0, askingAt: "", datagramPorts: []) }
         } catch {
             return "\(error)"
         }

@@ -22,6 +22,8 @@ public final class Donor {
     private let trap: TrapListener
     private let keeper: SupervisorChannel
     private let place: Place
+    /// nil: the program's datagrams are its own.
+    private let datagrams: DatagramDesk?
     private var connections: [HeldPath: HeldConnection] = [:]
     private var listeners: [SocketAddress: ListeningSocket] = [:]
 
@@ -30,8 +32,11 @@ public final class Donor {
     /// - Parameters:
     ///   - channel: gets one message when all is ready, or with the text of what is missing; then brings the listener of the trap.
     ///   - controlPath: where the agent is asked.
-    public static func run(_ channel: consuming Descriptor, askingAt controlPath: String) -> Never {
-        let place = enter(reportingTo: channel)
+    ///   - datagramPorts: the ports of destinations that it is asked about; nil: sockets of UDP are the program's own.
+    public static func run(
+        _ channel: consuming Descriptor, askingAt controlPath: String, datagramPorts: [ClosedRange<UInt16>]? = nil
+    ) -> Never {
+        let place = enter(reportingTo: channel, withDatagrams: datagramPorts != nil)
         do throws(Errno) {
             guard let trap = try listener(over: channel) else {
                 // There is no program after all.
@@ -39,7 +44,8 @@ public final class Donor {
             }
             DescriptorLimit.raise()
             let donor = try Donor(
-                TrapListener(descriptor: trap), SupervisorChannel(owning: channel), place, askingAt: controlPath)
+                TrapListener(descriptor: trap), SupervisorChannel(owning: channel), place, askingAt: controlPath,
+                datagramPorts: datagramPorts ?? [])
             ForkedProcess.continueOnNewThread {
                 donor.loop.run()
                 _exit(0)
@@ -50,9 +56,9 @@ public final class Donor {
         }
     }
 
-    private static func enter(reportingTo channel: borrowing Descriptor) -> Place {
+    private static func enter(reportingTo channel: borrowing Descriptor, withDatagrams: Bool) -> Place {
         do {
-            let place = try Place()
+            let place = try Place(withDatagrams: withDatagrams)
             try DescriptorPassing.send([0], over: channel.number)
             return place
         } catch {
@@ -68,20 +74,31 @@ public final class Donor {
 
     private init(
         _ trap: consuming TrapListener, _ keeper: consuming SupervisorChannel, _ place: consuming Place,
-        askingAt controlPath: String
+        askingAt controlPath: String, datagramPorts: [ClosedRange<UInt16>]
     ) throws(Errno) {
         self.trap = trap
         self.keeper = keeper
-        self.place = place
         self.controlPath = controlPath
-        // No bytes pass here.
+        // No bytes of connections pass here.
         loop = try EventLoop(arena: ArenaLimits(capacity: 64 << 10))
+        if let datagrams = place.datagrams {
+            self.datagrams = try DatagramDesk(
+                datagrams, place.hosts, ports: datagramPorts, askingAt: controlPath, on: loop)
+        } else {
+            datagrams = nil
+        }
+        self.place = place
         _ = try loop.register(self.trap.descriptor.number, self, tag: Tag.trap.rawValue)
         _ = try loop.register(self.place.queue.descriptor, self, tag: Tag.queue.rawValue)
         _ = try loop.register(self.place.gate4.socket.number, self, tag: Tag.gate4.rawValue)
         if let gate6 = self.place.gate6 {
             _ = try loop.register(gate6.socket.number, self, tag: Tag.gate6.rawValue)
         }
+    }
+
+    private func end() {
+        guard let datagrams else { return loop.stop() }
+        datagrams.drain { [loop] in loop.stop() }
     }
 
     // MARK: - Sockets
@@ -107,10 +124,12 @@ public final class Donor {
                         Int32(truncatingIfNeeded: call.arguments.2))))
             // It leads to this machine alone.
             SocketOption.setReno(of: socket.number)
-            // By it, SYNs tell whose they are.
+            // By it, packets tell whose they are.
             let mark = UInt32(bitPattern: call.thread) & PacketMark.processBits
             try SocketOption.set(SOL_SOCKET, SO_MARK, of: socket.number, to: mark)
             try trap.give(socket, closedOnExec: type & Int32(SOCK_CLOEXEC.rawValue) != 0, to: call)
+            // SOCK_TYPE_MASK of the kernel: the rest are flags.
+            if type & 0xf == Int32(SOCK_DGRAM.rawValue) { datagrams?.socketGiven() }
         } catch .noSuchFileOrDirectory {
             // The caller has been killed.
         } catch {
@@ -235,7 +254,7 @@ extension Donor: EventHandler {
             switch Tag(rawValue: tag) {
             case .trap:
                 // Nobody has the filter any more (seccomp_unotify(2)).
-                if events.contains(.hangup) { return loop.stop() }
+                if events.contains(.hangup) { return end() }
                 try answerCalls()
             case .queue: try takePackets()
             case .gate4: try accept(from: place.gate4)

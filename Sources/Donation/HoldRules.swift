@@ -34,8 +34,8 @@ enum PacketMark {
 /// The packet filter of a private namespace: SYNs are held until their fate is known (nft(8); in the kernel,
 /// include/uapi/linux/netfilter/nf_tables.h). With nobody to ask, they are dropped.
 struct HoldRules {
-    /// The queue of held SYNs.
-    static let queue: UInt16 = 0
+    /// The queue of held SYNs, and that of datagrams.
+    static let (queue, datagramQueue): (UInt16, UInt16) = (0, 1)
     private static let table = "usl"
     /// Before and after which fate is decided.
     private static let (mangle, filter): (Int32, Int32) = (-150, 0)
@@ -57,12 +57,14 @@ struct HoldRules {
     ///
     /// - Parameters:
     ///   - gate4, gate6: the ports of the gates.
+    ///   - datagrams: those of the gates for datagrams that are too large for their queue; nil: datagrams are left alone.
     /// - Throws: `ENOENT` and the like where the kernel has no such rules.
-    static func install(gate4: UInt16, gate6: UInt16?) throws(Errno) {
-        let socket = try NetlinkSocket(NETLINK_NETFILTER)
+    static func install(gate4: UInt16, gate6: UInt16?, datagrams: (UInt16, UInt16?)?) throws(Errno) {
         var failure = Errno.noSuchFileOrDirectory
         for queueing in Queueing.allCases {
-            let rules = HoldRules(queueing, gate4: gate4, gate6: gate6)
+            // A new one for each: others would have failures of the one before to read.
+            let socket = try NetlinkSocket(NETLINK_NETFILTER)
+            let rules = HoldRules(queueing, gate4: gate4, gate6: gate6, datagrams: datagrams)
             do throws(Errno) {
                 return try socket.request(rules.bytes, acknowledgements: rules.count)
             } catch {
@@ -72,14 +74,22 @@ struct HoldRules {
         throw failure
     }
 
-    private init(_ queueing: Queueing, gate4: UInt16, gate6: UInt16?) {
+    private init(_ queueing: Queueing, gate4: UInt16, gate6: UInt16?, datagrams: (UInt16, UInt16?)?) {
         batch(NLMSG_MIN_TYPE)
         add(NFT_MSG_NEWTABLE) { $0.attribute(NFTA_TABLE_NAME.rawValue, text: Self.table) }
         chain("hold", hook: NF_INET_LOCAL_OUT, priority: Self.mangle)
         rule("hold") {
             Self.isSYN(&$0)
             Self.hasFate(0, &$0)
-            Self.enqueue(queueing, &$0)
+            Self.enqueue(queueing, Self.queue, &$0)
+        }
+        if datagrams != nil {
+            rule("hold") {
+                Self.load(NFT_META_L4PROTO, &$0)
+                Self.compare([UInt8(IPPROTO_UDP)], &$0)
+                Self.hasFate(0, &$0)
+                Self.enqueue(queueing, Self.datagramQueue, &$0)
+            }
         }
         chain("refuse", hook: NF_INET_LOCAL_OUT, priority: Self.filter)
         refuse(.reset, NFT_REJECT_TCP_RST)
@@ -87,8 +97,12 @@ struct HoldRules {
         refuse(.networkUnreachable, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_NO_ROUTE)
         refuse(.prohibited, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED)
         chain("gate", hook: NF_INET_PRE_ROUTING, priority: Self.mangle)
-        gate(NFPROTO_IPV4, port: gate4)
-        if let gate6 { gate(NFPROTO_IPV6, port: gate6) }
+        gate(NFPROTO_IPV4, IPPROTO_TCP, port: gate4)
+        if let gate6 { gate(NFPROTO_IPV6, IPPROTO_TCP, port: gate6) }
+        if let (gate4, gate6) = datagrams {
+            gate(NFPROTO_IPV4, IPPROTO_UDP, port: gate4)
+            if let gate6 { gate(NFPROTO_IPV6, IPPROTO_UDP, port: gate6) }
+        }
         // NFNL_MSG_BATCH_END (linux/netfilter/nfnetlink.h)
         batch(NLMSG_MIN_TYPE + 1)
     }
@@ -109,13 +123,13 @@ struct HoldRules {
 
     /// The SYN finds the listener of the gate in place of one at its destination; everything behind it finds the connection by
     /// itself (in the kernel, Documentation/networking/tproxy.rst).
-    private mutating func gate(_ family: some BinaryInteger, port: UInt16) {
+    private mutating func gate(_ family: some BinaryInteger, _ transport: some BinaryInteger, port: UInt16) {
         rule("gate") {
             Self.load(NFT_META_NFPROTO, &$0)
             Self.compare([UInt8(family)], &$0)
             Self.hasFate(PacketMark.Fate.gate.rawValue, &$0)
             Self.load(NFT_META_L4PROTO, &$0)
-            Self.compare([UInt8(IPPROTO_TCP)], &$0)
+            Self.compare([UInt8(transport)], &$0)
             Self.expression("immediate", &$0) {
                 $0.attribute(NFTA_IMMEDIATE_DREG.rawValue, integer: NFT_REG_1.rawValue.bigEndian)
                 $0.nested(NFTA_IMMEDIATE_DATA.rawValue) {
@@ -131,7 +145,7 @@ struct HoldRules {
         }
     }
 
-    private static func enqueue(_ queueing: Queueing, _ message: inout NetlinkMessage) {
+    private static func enqueue(_ queueing: Queueing, _ queue: UInt16, _ message: inout NetlinkMessage) {
         switch queueing {
         case .native:
             expression("queue", &message) {
@@ -143,7 +157,8 @@ struct HoldRules {
                 $0.attribute(NFTA_TARGET_NAME.rawValue, text: "NFQUEUE")
                 $0.attribute(NFTA_TARGET_REV.rawValue, integer: UInt32(0).bigEndian)
                 // struct xt_NFQ_info (linux/netfilter/xt_NFQUEUE.h), padded as xtables pads (XT_ALIGN).
-                $0.attribute(NFTA_TARGET_INFO.rawValue, [UInt8](repeating: 0, count: 8))
+                let number = withUnsafeBytes(of: queue) { Array($0) }
+                $0.attribute(NFTA_TARGET_INFO.rawValue, number + [UInt8](repeating: 0, count: 8 - number.count))
             }
         }
     }

@@ -2,12 +2,14 @@ import CLinux
 import Kernel
 import SystemPackage
 
-/// The packets that `HoldRules` holds (in the kernel, include/uapi/linux/netfilter/nfnetlink_queue.h).
+/// Packets that `HoldRules` holds (in the kernel, include/uapi/linux/netfilter/nfnetlink_queue.h).
 struct PacketQueue: ~Copyable {
-    /// SYNs that may be held at a time. Further ones are dropped, and repeated by their sockets.
+    /// Packets that may be held at a time. Further ones are dropped; a SYN is repeated by its socket.
     private static let length: UInt32 = 1 << 16
     /// Enough for the headers that are looked at: IPv6 and TCP.
-    private static let snapshot: UInt32 = 128
+    static let headers: UInt32 = 128
+    /// As much as fits into a message of netlink with all else (in `NetlinkSocket`, 64 KiB).
+    static let nearlyAll: UInt32 = 65_000
 
     /// A SYN that waits.
     struct HeldPacket {
@@ -20,70 +22,99 @@ struct PacketQueue: ~Copyable {
     }
 
     private let socket: NetlinkSocket
+    private let queue: UInt16
     var descriptor: Int32 { socket.descriptor.number }
 
-    /// Opens the queue of this thread's network namespace.
-    init() throws(Errno) {
+    /// Opens a queue of this thread's network namespace.
+    ///
+    /// - Parameter snapshot: how many bytes of each packet are looked at.
+    init(_ queue: UInt16, snapshot: UInt32) throws(Errno) {
         let socket = try NetlinkSocket(NETLINK_NETFILTER)
         try Self.configure(
-            socket, NFQA_CFG_CMD,
+            socket, queue, NFQA_CFG_CMD,
             nfqnl_msg_config_cmd(command: UInt8(NFQNL_CFG_CMD_BIND.rawValue), _pad: 0, pf: 0))
         try Self.configure(
-            socket, NFQA_CFG_PARAMS,
+            socket, queue, NFQA_CFG_PARAMS,
             nfqnl_msg_config_params(
-                copy_range: Self.snapshot.bigEndian, copy_mode: UInt8(NFQNL_COPY_PACKET.rawValue)))
-        try Self.configure(socket, NFQA_CFG_QUEUE_MAXLEN, Self.length.bigEndian)
+                copy_range: snapshot.bigEndian, copy_mode: UInt8(NFQNL_COPY_PACKET.rawValue)))
+        try Self.configure(socket, queue, NFQA_CFG_QUEUE_MAXLEN, Self.length.bigEndian)
         try socket.descriptor.setNonBlocking(true)
+        // What does not fit is lost. Usually, the kernel gives twice what it gives the program's own socket to send from, so that this one waits
+        // before anything is (socket(7), net.core.rmem_max).
+        try SocketOption.set(SOL_SOCKET, SO_RCVBUF, of: socket.descriptor.number, to: Int32(4 << 20))
         self.socket = socket
+        self.queue = queue
     }
 
     /// Gives each packet that has come in; false if none has. Packets that are no TCP are let through.
     borrowing func take(_ body: (HeldPacket) -> Void) throws(Errno) -> Bool {
         var strangers: [UInt32] = []
+        let isMore = try receive { packet in
+            if let held = HeldPacket(packet) { body(held) } else { strangers.append(packet.number) }
+        }
+        for number in strangers { try decide(number, NF_ACCEPT, mark: nil) }
+        return isMore
+    }
+
+    /// Gives each packet that has come in, whatever it is; false if none has.
+    borrowing func receive(_ body: (Packet) -> Void) throws(Errno) -> Bool {
         do throws(Errno) {
             try socket.receive { header, payload in
-                guard let packet = Self.packet(header, payload) else { return }
-                if let held = HeldPacket(packet) { body(held) } else { strangers.append(packet.number) }
+                if let packet = Self.packet(header, payload) { body(packet) }
             }
         } catch .wouldBlock {
             return false
         } catch .noBufferSpace {
-            // Some were dropped for want of room, and will come again.
+            // Some were dropped for want of room; SYNs will come again.
         }
-        for number in strangers { try decide(number, NF_ACCEPT, mark: nil) }
         return true
     }
 
     /// Lets a SYN go on to its fate.
     borrowing func release(_ packet: HeldPacket, to fate: PacketMark.Fate) throws(Errno) {
-        try decide(packet.number, NF_ACCEPT, mark: packet.mark & PacketMark.processBits | fate.rawValue)
+        try release(packet.number, mark: packet.mark, to: fate)
+    }
+
+    borrowing func release(_ number: UInt32, mark: UInt32, to fate: PacketMark.Fate) throws(Errno) {
+        try decide(number, NF_ACCEPT, mark: mark & PacketMark.processBits | fate.rawValue)
     }
 
     borrowing func drop(_ packet: HeldPacket) throws(Errno) { try decide(packet.number, NF_DROP, mark: nil) }
 
-    private borrowing func decide(_ number: UInt32, _ verdict: Int32, mark: UInt32?) throws(Errno) {
-        var message = Self.message(NFQNL_MSG_VERDICT)
+    /// Drops them all, by one call.
+    borrowing func drop(_ numbers: [UInt32]) throws(Errno) {
+        if numbers.isEmpty { return }
+        try socket.send(numbers.flatMap { verdict($0, NF_DROP, mark: nil).bytes })
+    }
+
+    private borrowing func decide(_ number: UInt32, _ fate: Int32, mark: UInt32?) throws(Errno) {
+        try socket.send(verdict(number, fate, mark: mark).bytes)
+    }
+
+    private borrowing func verdict(_ number: UInt32, _ verdict: Int32, mark: UInt32?) -> NetlinkMessage {
+        var message = Self.message(NFQNL_MSG_VERDICT, queue)
         withUnsafeBytes(of: nfqnl_msg_verdict_hdr(verdict: UInt32(verdict).bigEndian, id: number.bigEndian)) {
             message.attribute(NFQA_VERDICT_HDR.rawValue, $0)
         }
         if let mark { message.attribute(NFQA_MARK.rawValue, integer: mark.bigEndian) }
-        try socket.send(message.bytes)
+        return message
     }
 
     private static func configure(
-        _ socket: borrowing NetlinkSocket, _ attribute: nfqnl_attr_config, _ value: some BitwiseCopyable
+        _ socket: borrowing NetlinkSocket, _ queue: UInt16, _ attribute: nfqnl_attr_config,
+        _ value: some BitwiseCopyable
     ) throws(Errno) {
-        var message = message(NFQNL_MSG_CONFIG, flags: NLM_F_ACK)
+        var message = message(NFQNL_MSG_CONFIG, queue, flags: NLM_F_ACK)
         withUnsafeBytes(of: value) { message.attribute(attribute.rawValue, $0) }
         try socket.request(message.bytes, acknowledgements: 1)
     }
 
-    private static func message(_ type: nfqnl_msg_types, flags: Int32 = 0) -> NetlinkMessage {
+    private static func message(_ type: nfqnl_msg_types, _ queue: UInt16, flags: Int32 = 0) -> NetlinkMessage {
         var message = NetlinkMessage(
             type: UInt16(NFNL_SUBSYS_QUEUE << 8) | UInt16(type.rawValue), flags: flags)
         message.append(
             nfgenmsg(
-                nfgen_family: UInt8(AF_UNSPEC), version: UInt8(NFNETLINK_V0), res_id: HoldRules.queue.bigEndian))
+                nfgen_family: UInt8(AF_UNSPEC), version: UInt8(NFNETLINK_V0), res_id: queue.bigEndian))
         return message
     }
 }
@@ -91,10 +122,13 @@ struct PacketQueue: ~Copyable {
 // MARK: - Reading
 
 extension PacketQueue {
-    fileprivate struct Packet {
+    /// A packet of any kind that waits, from its IP header on.
+    struct Packet {
         var number: UInt32 = 0
         var mark: UInt32 = 0
         var content: [UInt8] = []
+        /// Whether that is all of it.
+        var isWhole = true
     }
 
     fileprivate static func packet(_ header: nlmsghdr, _ payload: RawSpan) -> Packet? {
@@ -112,6 +146,8 @@ extension PacketQueue {
                 packet.mark = UInt32(bigEndian: value.unsafeLoadUnaligned(as: UInt32.self))
             case NFQA_PAYLOAD.rawValue:
                 packet.content = value.withUnsafeBytes { Array($0) }
+            // Its length, where it is longer than the snapshot.
+            case NFQA_CAP_LEN.rawValue: packet.isWhole = false
             default: break
             }
         }

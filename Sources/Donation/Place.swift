@@ -16,15 +16,20 @@ struct Place: ~Copyable {
     let notice: UnreachableNotice
     /// nil where the kernel cannot be asked; then, the program's own listeners are reached by way of the agent.
     let diagnosis: SocketDiagnosis?
+    /// nil: the program's datagrams are its own.
+    let datagrams: DatagramPlace?
 
     /// Makes it, and moves this process there, which has one thread only.
-    init() throws {
+    ///
+    /// - Parameter withDatagrams: whether it is for sockets of UDP as well.
+    init(withDatagrams: Bool) throws {
         let host = HostAddresses()
         let settings = NetworkSettings()
-        try PrivateNamespace.enter(host)
+        try PrivateNamespace.enter(host, withDatagrams: withDatagrams)
         settings.apply()
         let (gate4, gate6) = try Place.gates()
-        let queue = try Place.queue(leadingTo: gate4, gate6)
+        let datagrams = withDatagrams ? try Place.datagrams(hasIPv6: gate6 != nil) : nil
+        let queue = try Place.queue(leadingTo: gate4, gate6, datagrams?.ports)
         let notice = try UnreachableNotice()
         namespace = try NetworkNamespace.own()
         hosts = Set(host.networks.map(\.address))
@@ -33,6 +38,7 @@ struct Place: ~Copyable {
         self.queue = queue
         self.notice = notice
         diagnosis = try? SocketDiagnosis()
+        self.datagrams = datagrams
     }
 
     private static func gates() throws -> (Gate, Gate?) {
@@ -49,10 +55,20 @@ struct Place: ~Copyable {
         do throws(Errno) { return try Gate(family: AF_INET6) } catch .addressFamilyNotSupported { return nil }
     }
 
-    private static func queue(leadingTo gate4: Gate, _ gate6: Gate?) throws(PrivateNamespace.Failure) -> PacketQueue {
+    private static func datagrams(hasIPv6: Bool) throws(PrivateNamespace.Failure) -> DatagramPlace {
         do throws(Errno) {
-            try HoldRules.install(gate4: gate4.port, gate6: gate6?.port)
-            return try PacketQueue()
+            return try DatagramPlace(hasIPv6: hasIPv6)
+        } catch {
+            throw PrivateNamespace.Failure(step: "take datagrams with NFQUEUE and raw sockets", code: error)
+        }
+    }
+
+    private static func queue(
+        leadingTo gate4: Gate, _ gate6: Gate?, _ datagrams: (UInt16, UInt16?)?
+    ) throws(PrivateNamespace.Failure) -> PacketQueue {
+        do throws(Errno) {
+            try HoldRules.install(gate4: gate4.port, gate6: gate6?.port, datagrams: datagrams)
+            return try PacketQueue(HoldRules.queue, snapshot: PacketQueue.headers)
         } catch {
             throw PrivateNamespace.Failure(step: "hold connections with nf_tables and NFQUEUE", code: error)
         }

@@ -19,8 +19,13 @@ enum PrivateNamespace {
     /// Index of the loopback interface of every network namespace (in the kernel, LOOPBACK_IFINDEX).
     private static let loopback: Int32 = 1
 
+    /// Of IPv6, with its header (RFC 8200, 3). The interface comes with 65536.
+    private static let largestPacket: UInt32 = 65_535 + 40
+
     /// Makes it, and moves this process there, which has one thread only.
-    static func enter(_ host: HostAddresses) throws(Failure) {
+    ///
+    /// - Parameter withDatagrams: whether the largest datagram shall be one packet.
+    static func enter(_ host: HostAddresses, withDatagrams: Bool) throws(Failure) {
         let (user, group) = (geteuid(), getegid())
         try step("make a user namespace and a network namespace") { () throws(Errno) in
             try check(unshare(CLONE_NEWUSER | CLONE_NEWNET))
@@ -32,7 +37,7 @@ enum PrivateNamespace {
         }
         try step("set up the loopback interface") { () throws(Errno) in
             let socket = try NetlinkSocket(NETLINK_ROUTE)
-            try request(interfaceUp, over: socket)
+            try request(interfaceUp(packetSize: withDatagrams ? largestPacket : nil), over: socket)
             // Addresses of local routes are not addresses of this machine, to bind(2) and others, only where the tables are apart.
             try request(rule, over: socket)
             for network in host.networks { try request(address(network.address), over: socket) }
@@ -68,13 +73,14 @@ enum PrivateNamespace {
         }
     }
 
-    private static var interfaceUp: NetlinkMessage {
+    private static func interfaceUp(packetSize: UInt32?) -> NetlinkMessage {
         var message = NetlinkMessage(type: UInt16(RTM_NEWLINK), flags: NLM_F_ACK)
         let up = UInt32(IFF_UP)
         message.append(
             ifinfomsg(
                 ifi_family: UInt8(AF_UNSPEC), __ifi_pad: 0, ifi_type: 0, ifi_index: loopback, ifi_flags: up,
                 ifi_change: up))
+        if let packetSize { message.attribute(IFLA_MTU, integer: packetSize) }
         return message
     }
 
@@ -82,11 +88,11 @@ enum PrivateNamespace {
         var message = NetlinkMessage(type: UInt16(RTM_NEWADDR), flags: NLM_F_ACK | NLM_F_CREATE)
         message.append(
             ifaddrmsg(
-                ifa_family: UInt8(host.family), ifa_prefixlen: UInt8(host.bytes.count * 8),
+                ifa_family: UInt8(host.family), ifa_prefixlen: UInt8(host.networkBytes.count * 8),
                 ifa_flags: UInt8(IFA_F_NODAD), ifa_scope: UInt8(RT_SCOPE_UNIVERSE.rawValue),
                 ifa_index: UInt32(loopback)))
-        message.attribute(IFA_LOCAL, host.bytes)
-        message.attribute(IFA_ADDRESS, host.bytes)
+        message.attribute(IFA_LOCAL, host.networkBytes)
+        message.attribute(IFA_ADDRESS, host.networkBytes)
         return message
     }
 
@@ -114,7 +120,7 @@ enum PrivateNamespace {
         if let network { message.attribute(RTA_DST.rawValue, network.prefixBytes) }
         message.attribute(RTA_OIF.rawValue, integer: loopback)
         // Without it, a connection would come from where it goes (in the kernel, ip_route_output_key_hash_rcu).
-        message.attribute(RTA_PREFSRC.rawValue, source.bytes)
+        message.attribute(RTA_PREFSRC.rawValue, source.networkBytes)
         return message
     }
 }
@@ -122,19 +128,9 @@ enum PrivateNamespace {
 extension HostAddresses.Network {
     /// The address of the network itself: the kernel refuses a route with more bits (in the kernel, fib_valid_key_len).
     fileprivate var prefixBytes: [UInt8] {
-        address.bytes.enumerated().map { index, byte in
+        address.networkBytes.enumerated().map { index, byte in
             let kept = min(8, max(0, Int(prefixLength) - index * 8))
             return byte & UInt8(truncatingIfNeeded: 0xff00 >> kept)
-        }
-    }
-}
-
-extension SocketAddress.Host {
-    /// In network byte order.
-    fileprivate var bytes: [UInt8] {
-        switch self {
-        case .v4(let address): withUnsafeBytes(of: address.bigEndian) { Array($0) }
-        case .v6(let high, let low, _): withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Array($0) }
         }
     }
 }

@@ -7,7 +7,9 @@ import Trapping
 /// program's memory, so that nothing can change between the look and the call.
 public enum SocketTrap {
     /// Traps socket(2) for TCP over IPv4 and IPv6, and listen(2). io_uring, which makes sockets past every filter, is not there.
-    public static var donation: [sock_filter] {
+    ///
+    /// - Parameter withDatagrams: traps socket(2) for UDP as well.
+    public static func donation(withDatagrams: Bool) -> [sock_filter] {
         [
             .architecture,
             .jump(ifEqual: UInt32(USL_AUDIT_ARCH), 1, 0),
@@ -25,7 +27,7 @@ public enum SocketTrap {
             .argument(1),
             // SOCK_TYPE_MASK of the kernel: the rest are flags.
             .and(0xf),
-            .jump(ifEqual: UInt32(SOCK_STREAM.rawValue), 0, 4),
+            .jump(ifEqual: UInt32(SOCK_STREAM.rawValue), 0, withDatagrams ? 6 : 4),
             .argument(2),
             .jump(ifEqual: 0, 3, 0),
             .jump(ifEqual: UInt32(IPPROTO_TCP), 2, 0),
@@ -33,5 +35,14 @@ public enum SocketTrap {
             .pass,
             .ask,
         ]
+            + (withDatagrams
+                ? [
+                    .jump(ifEqual: UInt32(SOCK_DGRAM.rawValue), 0, 3),
+                    .argument(2),
+                    .jump(ifEqual: 0, 2, 0),
+                    .jump(ifEqual: UInt32(IPPROTO_UDP), 1, 0),
+                    .pass,
+                    .ask,
+                ] : [])
     }
 }

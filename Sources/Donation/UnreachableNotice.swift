@@ -22,7 +22,9 @@ struct UnreachableNotice: ~Copyable {
     borrowing func send(_ code: UInt8, about headers: [UInt8], to source: SocketAddress) throws(Errno) {
         let unreachable: UInt8 = 3
         var message = [unreachable, code, 0, 0, 0, 0, 0, 0] + headers
-        let sum = Self.checksum(message)
+        var checksum = InternetChecksum()
+        checksum.add(message)
+        let sum = checksum.value
         message[2] = UInt8(sum >> 8)
         message[3] = UInt8(sum & 0xff)
         let number = socket.number
@@ -30,15 +32,5 @@ struct UnreachableNotice: ~Copyable {
             _ = try check(
                 message.withUnsafeBytes { usl_sendto_call(number, $0.baseAddress, $0.count, 0, pointer, length) })
         }
-    }
-
-    /// The Internet checksum (RFC 1071).
-    static func checksum(_ bytes: [UInt8]) -> UInt16 {
-        var sum: UInt32 = 0
-        for index in stride(from: 0, to: bytes.count, by: 2) {
-            sum += UInt32(bytes[index]) << 8 | (index + 1 < bytes.count ? UInt32(bytes[index + 1]) : 0)
-        }
-        while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
-        return ~UInt16(sum)
     }
 }

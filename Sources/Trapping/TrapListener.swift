@@ -28,6 +28,8 @@ public struct TrapListener: ~Copyable {
             // The request would wait for the next call.
             var ready = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
             guard try retrying({ poll(&ready, 1, 0) }) == 1 else { return nil }
+            // Nobody has the filter any more: an event of its own tells of it.
+            if Int32(ready.revents) & (POLLIN | POLLHUP) == POLLHUP { return nil }
             if Int32(ready.revents) & POLLIN == 0 { throw .badFileDescriptor }
             var notification = seccomp_notif()
             do throws(Errno) {

@@ -21,12 +21,25 @@ struct InterceptionOptions: ParsableArguments {
             valueName: "auto|preload|donate|seccomp"))
     var intercept = Mode.auto
 
+    @Flag(
+        help: ArgumentHelp(
+            "Donate sockets of UDP too, so that requests of listed protocols go on other paths where one is silent: each datagram "
+                + "passes through USL. With --intercept donate."))
+    var donateUdp = false
+
+    func validate() throws {
+        if donateUdp, intercept != .donate { throw ValidationError("--donate-udp needs --intercept donate") }
+    }
+
     /// The best first.
     ///
-    /// - Parameter program: nil if nothing is known of it.
-    func interceptors(for program: ProgramFile?) -> [Interceptor] {
+    /// - Parameters:
+    ///   - program: nil if nothing is known of it.
+    ///   - datagramPorts: UDP ports of which datagrams concern USL.
+    func interceptors(for program: ProgramFile?, datagramPorts: [ClosedRange<UInt16>]) -> [Interceptor] {
         let preload = Interceptor(name: "preload", .environment)
-        let donate = Interceptor(name: "donate", .trap(.donation))
+        let donate = Interceptor(
+            name: "donate", .trap(.donation(datagramPorts: donateUdp ? datagramPorts : nil)))
         let seccomp = Interceptor(name: "seccomp", .trap(.connecting))
         switch intercept {
         case .preload: return [preload]
@@ -50,10 +63,15 @@ struct InterceptionOptions: ParsableArguments {
 
 extension Trap {
     /// Sockets of a private namespace.
-    static var donation: Trap {
+    ///
+    /// - Parameter datagramPorts: nil: of TCP alone.
+    static func donation(datagramPorts: [ClosedRange<UInt16>]?) -> Trap {
         Trap(
-            name: "usl-donor", install: { () throws(Errno) in try CallFilter.install(SocketTrap.donation) },
-            supervise: { Donor.run($0, askingAt: $1) })
+            name: "usl-donor",
+            install: { () throws(Errno) in
+                try CallFilter.install(SocketTrap.donation(withDatagrams: datagramPorts != nil))
+            },
+            supervise: { Donor.run($0, askingAt: $1, datagramPorts: datagramPorts) })
     }
 
     /// The program's own sockets.

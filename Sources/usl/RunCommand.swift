@@ -55,7 +55,7 @@ struct RunCommand: ParsableCommand {
         let environment = try LaunchEnvironment()
         let says = agent.says.verbosity
         let program = ProgramFile.find(command[0])
-        let interceptors = interception.interceptors(for: program)
+        let interceptors = interception.interceptors(for: program, datagramPorts: options.datagramPorts)
         let name = String(decoding: command[0], as: UTF8.self)
         if says == .verbose { Diagnostics.report(interception.explanation(name, program)) }
         let canDonate = interceptors.allSatisfy(\.loadsLibrary)
@@ -79,6 +79,13 @@ struct RunCommand: ParsableCommand {
     }
 }
 
+extension AgentOptions {
+    /// UDP ports of which datagrams concern USL.
+    fileprivate var datagramPorts: [ClosedRange<UInt16>] {
+        treatment == .direct ? [] : configuration.datagramPorts
+    }
+}
+
 extension LaunchEnvironment {
     /// The variables that a program needs, and no others: the rest of its environment stays as it is, byte for byte.
     fileprivate func variables(
@@ -86,10 +93,10 @@ extension LaunchEnvironment {
     ) -> [String: String] {
         let preloaded = variable("LD_PRELOAD").map { ["LD_PRELOAD=\($0)"] } ?? []
         var variables: [String: String] = [:]
-        let ports = options.treatment == .direct ? [] : options.configuration.datagramPorts
         let isMultipath = options.transport == .mptcp
         for entry in applied(
-            to: preloaded, agent: path, datagramPorts: ports, isMultipath: isMultipath, preloads: preloads)
+            to: preloaded, agent: path, datagramPorts: options.datagramPorts, isMultipath: isMultipath,
+            preloads: preloads)
         {
             guard let equals = entry.firstIndex(of: "=") else { continue }
             variables[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])

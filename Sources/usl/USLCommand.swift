@@ -39,7 +39,9 @@ struct USLCommand: ParsableCommand {
             "--state",
             "--transport", "--detection",
         ],
-        flags: ["--plain", "--no-offer", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version"])
+        flags: [
+            "--plain", "--no-offer", "--donate-udp", "-q", "--quiet", "-v", "--verbose", "-h", "--help", "--version",
+        ])
 
     /// Does what the words after the program's name ask for, and exits.
     static func run(_ words: [[UInt8]]) -> Never {

@@ -6,7 +6,8 @@ import Testing
 
 @Suite("The filter of donated programs")
 struct SocketTrapTests {
-    private let filter = FilterMachine(SocketTrap.donation)
+    private let filter = FilterMachine(SocketTrap.donation(withDatagrams: false))
+    private let filterOfBoth = FilterMachine(SocketTrap.donation(withDatagrams: true))
     private let stream = UInt64(SOCK_STREAM.rawValue)
 
     @Test("sockets of TCP are asked for", arguments: [AF_INET, AF_INET6])
@@ -16,6 +17,26 @@ struct SocketTrapTests {
             let flags = UInt64(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
             #expect(try filter.answer(SYS_socket, UInt64(family), stream | flags, transport) == .ask)
         }
+    }
+
+    @Test("sockets of UDP are asked for where they shall be", arguments: [AF_INET, AF_INET6])
+    func udp(family: Int32) throws {
+        let (family, datagram) = (UInt64(family), UInt64(SOCK_DGRAM.rawValue))
+        for transport in [0, UInt64(IPPROTO_UDP)] {
+            #expect(try filterOfBoth.answer(SYS_socket, family, datagram, transport) == .ask)
+            let flags = UInt64(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+            #expect(try filterOfBoth.answer(SYS_socket, family, datagram | flags, transport) == .ask)
+            #expect(try filter.answer(SYS_socket, family, datagram, transport) == .pass)
+        }
+        for transport in [IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDPLITE].map({ UInt64($0) }) {
+            #expect(try filterOfBoth.answer(SYS_socket, family, datagram, transport) == .pass)
+        }
+        let raw = UInt64(SOCK_RAW.rawValue)
+        #expect(try filterOfBoth.answer(SYS_socket, family, raw, UInt64(IPPROTO_UDP)) == .pass)
+        #expect(try filterOfBoth.answer(SYS_socket, UInt64(AF_UNIX), datagram, 0) == .pass)
+        #expect(try filterOfBoth.answer(SYS_socket, family, stream, 0) == .ask)
+        #expect(try filterOfBoth.answer(SYS_socket, family, stream, UInt64(IPPROTO_SCTP)) == .pass)
+        #expect(try filterOfBoth.answer(SYS_connect, family, datagram) == .pass)
     }
 
     @Test("other sockets are made as ever")

@@ -14,7 +14,7 @@ extension EndToEnd {
 
         /// The server has 10.77.2.2, where names are served, the time at port 123, and at 9999 whatever comes; and 10.77.2.9, where
         /// nothing is.
-        private func withServers(_ fault: Fault, _ body: (UnderTest) throws -> Void) throws {
+        static func withServers(_ fault: Fault, _ body: (UnderTest) throws -> Void) throws {
             try UnderTest.withoutGateway { test in
                 let names = try test.server.start(
                     NameServer.command(at: test.server.address, zone: ["db.test A 192.0.2.80"]))
@@ -60,11 +60,11 @@ extension EndToEnd {
             [try UnderTest.usl(), "--policy", "/run/policy.toml"] + options + ["--"]
         }
 
-        private static let dig = ["dig", "+tries=1", "+time=1", "+noedns", "@10.77.2.9", "db.test"]
+        static let dig = ["dig", "+tries=1", "+time=1", "+noedns", "@10.77.2.9", "db.test"]
 
         @Test(arguments: Fault.allCases)
         func theServerOfNamesIsDead(_ fault: Fault) throws {
-            try withServers(fault) { test in
+            try Self.withServers(fault) { test in
                 #expect(try test.client.run(Self.dig).status == .exited(9))
                 let outcome = try test.client.run(usl(["-v"]) + Self.dig)
                 #expect(outcome.status == .success, "\(outcome.output)\(outcome.errors)")
@@ -77,7 +77,7 @@ extension EndToEnd {
 
         /// Where nothing else is known it is as without USL, and as soon.
         @Test func refusedEverywhere() throws {
-            try withServers(.refuses) { test in
+            try Self.withServers(.refuses) { test in
                 let bare = try test.client.run(Self.dig)
                 let clock = ContinuousClock()
                 var outcome = bare
@@ -88,7 +88,7 @@ extension EndToEnd {
         }
 
         @Test func theServerOfTheTimeIsSilent() throws {
-            try withServers(.silent) { test in
+            try Self.withServers(.silent) { test in
                 let query = ["ntpdig", "-j", "-t", "1", "10.77.2.9"]
                 #expect(try test.client.run(query).status != .success)
                 let outcome = try test.client.run(usl() + query)
@@ -99,7 +99,7 @@ extension EndToEnd {
         /// Other addresses of a name that the program has resolved, and other addresses of this machine.
         @Test(arguments: ["name", "source"])
         func withoutARule(way: String) throws {
-            try withServers(.silent) { test in
+            try Self.withServers(.silent) { test in
                 try test.client.succeed([
                     "/bin/sh", "-c",
                     "printf '10.77.2.9 ns\\n10.77.2.2 ns\\n' >> /run/hosts; ip address add 10.77.1.3/24 dev eth0",
@@ -127,7 +127,7 @@ extension EndToEnd {
         /// What is none of USL's business has the very same addresses as without it, IPv4 and IPv6; and a connected socket of its
         /// business has its names.
         @Test func otherDatagramsAreUntouched() throws {
-            try withServers(.silent) { test in
+            try Self.withServers(.silent) { test in
                 let script = """
                     import socket
                     for family, host in ((socket.AF_INET, '10.77.2.2'), (socket.AF_INET6, '\(test.server.address6)')):
@@ -151,7 +151,7 @@ extension EndToEnd {
 
         /// Agents are killed between requests: a connected socket and one that is not go on.
         @Test func agentsAreKilled() throws {
-            try withServers(.silent) { test in
+            try Self.withServers(.silent) { test in
                 let script = """
                     import os, socket, time
                     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
