@@ -42,6 +42,8 @@ public final class EventLoop {
     public let scratch: UnsafeMutableRawBufferPointer
     /// Where other threads post what this loop shall run.
     public let mailbox: LoopMailbox
+    /// The dials of this loop's sessions.
+    private(set) lazy var dials = DialQueue(self)
 
     private struct Slot {
         var handler: (any EventHandler)?
@@ -87,6 +89,9 @@ public final class EventLoop {
         _ = madvise(scratch.baseAddress, scratch.count, MADV_DODUMP)
         scratch.deallocate()
     }
+
+    /// Tells how many loops of the process dial, each of which may have its share of the dials under way.
+    public func shareDials(among loops: Int) { dials.limit = max(1, DialQueue.processLimit / max(1, loops)) }
 
     // MARK: - Descriptors
 

@@ -57,6 +57,8 @@ final class LinkConnection {
     let remote: SocketAddress
     /// Opener: the path that it is on.
     let path: PathID?
+    /// Opener: among the dials under way, until the session is opened or joined over it.
+    var place: DialQueue.Place?
 
     init(
         tag: UInt32, number: LinkNumber, _ link: consuming Link, to remote: SocketAddress,

@@ -132,6 +132,7 @@ extension SessionDriver {
                     deliver(&delivery)
                     return lose(connection.number, .unproven)
                 }
+                connection.place = nil
                 session.attached(verified, on: connection.number, loop.now)
             case .attach(let attach):
                 guard let verified = proof(of: attach.transcript).flatMap(attach.verified(by:)) else {
@@ -166,6 +167,8 @@ extension SessionDriver {
         while connection.isWritable {
             fill(connection)
             guard !connection.queue.isEmpty || connection.link.hasBufferedOutput else {
+                // OPEN has left. Its answer is the target's, which may take its time.
+                if !session.isOpen { connection.place = nil }
                 if connection.stage == .ending { shut(connection) }
                 return
             }

@@ -4,11 +4,28 @@ import SystemPackage
 import Transport
 
 extension SessionDriver {
-    /// Makes a transport connection on a path, to the gateway's next address.
+    /// Makes a transport connection on a path, to the gateway's next address, now or as soon as there is a place for it.
     func dial(_ number: LinkNumber, on path: PathID) {
-        guard let gateway = paths?.nextGateway(on: path), let paths else {
+        guard let gateway = paths?.nextGateway(on: path) else {
             return lose(number, .socket(Errno.addressFamilyNotSupported.rawValue))
         }
+        if let place = loop.dials.place(to: gateway, for: self, number, on: path) {
+            begin(number, on: path, to: gateway, place)
+        }
+    }
+
+    /// There is a place for a dial that has waited.
+    func dial(_ number: LinkNumber, on path: PathID, to gateway: SocketAddress, _ place: DialQueue.Place) {
+        // Another link may have joined meanwhile.
+        guard !isFinished, session.dialBegins(number, loop.now) else { return }
+        begin(number, on: path, to: gateway, place)
+        settle()
+    }
+
+    private func begin(
+        _ number: LinkNumber, on path: PathID, to gateway: SocketAddress, _ place: DialQueue.Place
+    ) {
+        guard let paths else { return }
         do {
             let socket = try TCPSocket.dial(
                 gateway, from: paths.source(of: path), transport: paths.transport, profile: .suited(to: gateway),
@@ -16,6 +33,7 @@ extension SessionDriver {
             let connection = LinkConnection(
                 tag: nextTag(), number: number, try link(over: socket, to: gateway), to: gateway, on: path,
                 stage: .connecting)
+            connection.place = place
             connection.registration = try loop.register(connection.link.number, self, tag: connection.tag)
             links.append(connection)
         } catch let error as Errno {

@@ -54,7 +54,7 @@ public final class SessionDriver {
     private var timer: (token: TimerToken, at: Instant)?
     private var lingerDeadline: Instant?
     private var isSettling = false
-    private var isFinished = false
+    private(set) var isFinished = false
     public var isQueued = false
 
     /// When the session came into its present state, on the wall clock, in seconds since 1970.

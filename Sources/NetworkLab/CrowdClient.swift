@@ -64,7 +64,7 @@ public struct CrowdClient: ~Copyable {
             try crowd.connect(to: target, count: count)
             while true { crowd.await() }
         } catch {
-            TrafficPeer.say("failed: \(error)")
+            Diagnostics.report("crowd: \(error)")
             return 1
         }
     }

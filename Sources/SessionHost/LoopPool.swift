@@ -36,6 +36,7 @@ public final class LoopPool {
         self.maximum = max(1, maximum)
         self.arenaLimits = arenaLimits
         places = [Place(mailbox: main.mailbox, sessions: LoopBound(SessionTable(), on: main), arena: nil)]
+        main.shareDials(among: self.maximum)
     }
 
     /// Cores that this process may use.
@@ -68,7 +69,8 @@ public final class LoopPool {
     private func start(_ arena: Arena) throws(Errno) {
         let label = arena.label
         let table = FirstValue<LoopBound<SessionTable>>()
-        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", EventLoop(arena)) { loop in
+        let thread = try EventLoop.start(name: "usl-loop-\(places.count)", EventLoop(arena)) { [maximum] loop in
+            loop.shareDials(among: maximum)
             table.set(LoopBound(SessionTable(), on: loop))
         }
         places.append(Place(mailbox: thread.mailbox, sessions: table.wait(), arena: key(label)))

@@ -1,6 +1,17 @@
 // Links come, join, become current, retire and are lost.
 
 extension Session {
+    /// The driver has put off what ``Effect/dial(_:_:)`` asked for, and does it now: its time begins.
+    ///
+    /// - Returns: false if it is not wanted any more.
+    public mutating func dialBegins(_ number: LinkNumber, _ now: Instant) -> Bool {
+        guard let index = index(of: number), links[index].state == .connecting else { return false }
+        links[index].stageSince = now
+        links[index].handshakeDeadline = now + Session.handshakeLimit
+        armHandshakeTimer()
+        return true
+    }
+
     /// The transport connection that ``Effect/dial(_:_:)`` asked for is not there yet, but takes the link's first words with its
     /// first packet: an open session says ATTACH. The link goes on counting as unanswered until ``linkConnected(_:roundTrip:_:)``.
     public mutating func linkTakesFirstWords(_ number: LinkNumber) {
