@@ -110,7 +110,9 @@ final class AwaitedSession {
 
     private func happened(_ event: SessionEvent) {
         switch event {
-        case .opened: decide(.opened)
+        case .opened:
+            agent.notices.explain("\(name): session \(session?.id.hex ?? "?")")
+            decide(.opened)
         case .linkFailed(let failure): linkFailed(failure)
         case .suspension(let change): agent.notice(change, of: name, through: route.gatewayName)
         case .givenUp(let surrender): agent.notice(surrender, of: name)
@@ -128,7 +130,9 @@ final class AwaitedSession {
     private func linkFailed(_ failure: LinkFailure) {
         lastFailure = failure
         // Once it is open, a pause is worth a line only if it lasts.
-        guard decided != nil else { return }
+        guard decided != nil else {
+            return agent.notices.explain("\(name): link lost: \(failure.explanation); resuming")
+        }
         let remark = agent.openingFailed(through: route)
         // Another try would find the same key.
         if case .security(.untrustedKey) = failure { return session?.giveUpOpening() ?? () }
