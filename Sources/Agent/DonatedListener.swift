@@ -90,9 +90,27 @@ final class DonatedListener {
         // Without names it has gone again.
         guard let peer = try? client.remoteAddress(), let local = try? client.localAddress() else { return true }
         lastNumber += 1
-        try donor.sendIncoming(from: AddressBytes(peer), to: AddressBytes(local), number: lastNumber)
-        waiting[lastNumber] = Handoff(client)
+        let number = lastNumber
+        waiting[number] = Handoff(client)
+        // A gateway of this host connects to the address that was asked for, and the kernel then takes the same for its own end.
+        guard peer.host == local.host else {
+            admit(number, from: peer, to: local)
+            return true
+        }
+        agent.offers.client(at: AddressBytes(peer)) { [self] client in
+            admit(number, from: client.flatMap { SocketAddress($0) } ?? peer, to: local)
+        }
         return true
+    }
+
+    /// Has a leg made for a client, unless there is no donor any more.
+    private func admit(_ number: UInt64, from source: SocketAddress, to local: SocketAddress) {
+        guard waiting[number] != nil else { return }
+        do throws(Errno) {
+            try donor.sendIncoming(from: AddressBytes(source), to: AddressBytes(local), number: number)
+        } catch {
+            if let client = waiting.removeValue(forKey: number)?.take() { _ = try? client.abort() }
+        }
     }
 
     private func takeLegs() {
