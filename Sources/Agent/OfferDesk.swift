@@ -26,6 +26,8 @@ final class OfferDesk {
 
     /// A program listens.
     func listening(at asked: AddressBytes, process: pid_t) {
+        // In a container, say, the port is another one than that of this host.
+        guard NetworkNamespace.isShared(with: process) else { return }
         if let address = SocketAddress(asked) { listening(at: address, ProgramName.of(pid: process)) }
     }
 

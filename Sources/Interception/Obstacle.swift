@@ -50,6 +50,14 @@ public struct NetworkNamespace: Equatable, Sendable {
         self.cookie = cookie
     }
 
+    /// Whether a process is in the namespace of this one, as far as that shows (network_namespaces(7)).
+    public static func isShared(with process: pid_t) -> Bool {
+        guard let own = linkTarget("/proc/self/ns/net"), let other = linkTarget("/proc/\(process)/ns/net") else {
+            return true
+        }
+        return own == other
+    }
+
     /// The namespace of this thread.
     public static func own() throws(Errno) -> NetworkNamespace? {
         let probe = Descriptor(

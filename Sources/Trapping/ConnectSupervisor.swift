@@ -22,6 +22,8 @@ public final class ConnectSupervisor {
     let controlPath: String
     private let trap: TrapListener
     private let keeper: SupervisorChannel
+    /// nil before Linux 5.14.
+    private let namespace: NetworkNamespace?
 
     /// Becomes the supervisor, in a fork of the keeper that has one thread.
     ///
@@ -56,6 +58,7 @@ public final class ConnectSupervisor {
         self.trap = trap
         self.keeper = keeper
         self.controlPath = controlPath
+        namespace = try? NetworkNamespace.own()
         // No bytes pass here.
         loop = try EventLoop(arena: ArenaLimits(capacity: 64 << 10))
         _ = try loop.register(self.trap.descriptor.number, self)
@@ -108,7 +111,9 @@ public final class ConnectSupervisor {
         } catch {
             return trap.fail(call, error)
         }
-        guard let address = try? socket.localAddress, !address.unmapped.isLoopback else { return trap.succeed(call) }
+        guard let address = try? socket.localAddress, !address.unmapped.isLoopback, socket.isTCP(in: namespace) else {
+            return trap.succeed(call)
+        }
         _ = consume socket
         let request = ControlRequest.listening(at: AddressBytes(address), process: call.thread)
         AgentInquiry(at: controlPath, on: loop) { (agent) throws(Errno) in
