@@ -12,6 +12,9 @@ final class Gate {
     ///
     /// - Parameter family: `AF_INET` or `AF_INET6`; `EAFNOSUPPORT` where the kernel has no IPv6.
     init(family: Int32) throws(Errno) {
+        // Said before anything listens: a socket of another supervisor's namespace has no such right.
+        let trial = try TCPSocket(family: family)
+        try TransparentSocket.allow(trial.number, family: family)
         do throws(ListenError) {
             socket = try TCPSocket.listen(on: SocketAddress(host: .wildcard(family: family), port: 0))
         } catch {

@@ -100,7 +100,7 @@ extension ProgramKeeper {
             switch interceptor.means {
             case .trap(let trap):
                 do throws(TrapFailure) {
-                    return try spawn(program, under: trap, control)
+                    return try spawn(program, under: trap, called: interceptor.name, control)
                 } catch {
                     switch error {
                     case .trap(let lack): lacks.append("\(interceptor.name): \(lack)")
@@ -116,13 +116,16 @@ extension ProgramKeeper {
     }
 
     private static func spawn(
-        _ program: Program, under trap: Trap, _ control: borrowing ControlSocket
+        _ program: Program, under trap: Trap, called name: String, _ control: borrowing ControlSocket
     ) throws(TrapFailure) -> Started {
         let channel = try supervisor(of: trap, control)
         do throws(ChildProcess.StartFailure) {
             let child = try ChildProcess.fork(
                 program.arguments, joining: program.group, signalMask: program.signalMask
             ) { () throws(Errno) in
+                // The library of another usl that this one runs under would ask that one's agent.
+                unsetenv("USL_AGENT")
+                setenv(Trap.variable, name, 1)
                 let listener = try trap.install()
                 try DescriptorPassing.send([0], passing: listener.number, over: channel.number)
             }

@@ -13,6 +13,9 @@ public struct Trap: Sendable {
     /// nobody is left under the filter.
     public typealias Supervision = @Sendable (_ channel: consuming Descriptor, _ controlPath: String) -> Never
 
+    /// Tells the program's descendants which trap they are under, by what `--intercept` calls it: a program can have one only.
+    public static let variable = "USL_TRAPPED"
+
     /// What the supervisor is called, by ps(1).
     let name: StaticString
     let install: Installation

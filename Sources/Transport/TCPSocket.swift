@@ -107,7 +107,7 @@ public struct TCPSocket: ~Copyable, Sendable {
             try socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
             if address.family == AF_INET6 { try socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, isDual ? 0 : 1) }
             try check(address.withSockaddr { usl_bind(socket.number, $0, $1) })
-            try check(CLinux.listen(socket.number, backlog))
+            try check(usl_listen_call(socket.number, backlog))
             return socket
         } catch {
             throw ListenError(address: address, code: error)

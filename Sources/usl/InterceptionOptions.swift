@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Donation
 import Interception
 import Keeper
@@ -31,6 +32,14 @@ struct InterceptionOptions: ParsableArguments {
         if donateUdp, intercept != .donate { throw ValidationError("--donate-udp needs --intercept donate") }
     }
 
+    /// The trap of another usl that has this program's connections whatever is done here, as nobody has asked for another one.
+    var surrounding: String? {
+        switch intercept {
+        case .auto, .preload: getenv(Trap.variable).map { String(cString: $0) }
+        case .donate, .seccomp: nil
+        }
+    }
+
     /// The best first.
     ///
     /// - Parameters:
@@ -45,7 +54,8 @@ struct InterceptionOptions: ParsableArguments {
         case .preload: return [preload]
         case .donate: return [donate]
         case .seccomp: return [seccomp]
-        case .auto: return program?.needsDonation == true ? [donate, seccomp, preload] : [preload]
+        case .auto:
+            return program?.needsDonation == true && surrounding == nil ? [donate, seccomp, preload] : [preload]
         }
     }
 
@@ -54,7 +64,7 @@ struct InterceptionOptions: ParsableArguments {
         switch intercept {
         case .preload, .donate, .seccomp: "\(name): intercepted by \(intercept.rawValue), as asked for"
         case .auto:
-            program?.needsDonation == true
+            program?.needsDonation == true && surrounding == nil
                 ? "\(name): intercepted by donate, as \(program?.peculiarity ?? "its file asks for it")"
                 : "\(name): intercepted by preload"
         }

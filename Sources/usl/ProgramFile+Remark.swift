@@ -41,6 +41,21 @@ extension ProgramFile {
         peculiarity.map { "\(name): \(consequence(of: $0, canDonate: canDonate))" }
     }
 
+    /// What a user has to know who has asked for a trap by its name; nil if the program is reached, and is what it is without USL.
+    func remark(_ name: String, under trap: String) -> String? {
+        guard let peculiarity else { return nil }
+        switch kind {
+        // Another machine is emulated by a program of this one, which makes the calls.
+        case .dynamic, .notELF, .dynamicGo, .static, .foreign(.loader), .foreign(.machine): return nil
+        case .foreign(.bits32):
+            return
+                "\(name): \(peculiarity); its connections go past USL, but not those of 64-bit programs that it starts; "
+                + "usl forward can carry them"
+        case .privileged:
+            return "\(name): \(peculiarity), but not under --intercept \(trap); start usl as that user"
+        }
+    }
+
     private func consequence(of reason: String, canDonate: Bool) -> String {
         switch kind {
         case .dynamic, .notELF, .dynamicGo, .static, .foreign(.loader):

@@ -50,6 +50,7 @@ struct RunCommand: ParsableCommand {
     /// Runs the command and ends as it ends.
     func run(_ command: [[UInt8]]) throws -> Never {
         var options = try agent.options()
+        let treatment = interception.surrounding == nil ? treatment : .direct
         options.treatment = treatment
         options.offers = !noOffer
         let environment = try LaunchEnvironment()
@@ -58,10 +59,17 @@ struct RunCommand: ParsableCommand {
         let interceptors = interception.interceptors(for: program, datagramPorts: options.datagramPorts)
         let name = String(decoding: command[0], as: UTF8.self)
         if says == .verbose { Diagnostics.report(interception.explanation(name, program)) }
+        if says > .quiet, let trap = interception.surrounding {
+            Diagnostics.report(
+                "\(name): another usl intercepts it already (by \(trap)), and the options of that one count")
+        }
         let canDonate = interceptors.allSatisfy(\.loadsLibrary)
         let remark =
             says > .quiet && treatment != .direct ? program?.remark(name, canDonate: canDonate) : nil
         if let remark, canDonate { Diagnostics.report(remark) }
+        if says > .quiet, !canDonate, let remark = program?.remark(name, under: interceptors[0].name) {
+            Diagnostics.report(remark)
+        }
         Launcher.run(command, isQuiet: says == .quiet, interceptors: interceptors) { lacks, next in
             if !next.loadsLibrary {
                 if says == .verbose { Diagnostics.report("\(name): intercepted by \(next.name) (\(lacks))") }

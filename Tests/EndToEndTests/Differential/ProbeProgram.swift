@@ -22,7 +22,7 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     static let folder = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined() + "/Probes"
 
     private static let compile = [
-        "cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread",
+        "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread",
     ]
 
     /// Makes the program in a directory, where it has to be made.
@@ -48,9 +48,12 @@ enum ProbeProgram: String, CaseIterable, Sendable {
     private static let connect = ["connect", "probe", "connecting", "waiting", "calling", "local"]
 
     /// Compiles sources of the folder into a program that has the name of the first.
-    static func compileC(_ sources: [String], _ directory: String, _ options: [String] = []) throws -> String {
+    static func compileC(
+        _ sources: [String], _ directory: String, _ options: [String] = [], compiler: String = "cc"
+    ) throws -> String {
         let program = directory + "/" + sources[0] + options.joined()
-        return try make(compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program], program)
+        return try make(
+            [compiler] + compile + options + sources.map { "\(folder)/\($0).c" } + ["-o", program], program)
     }
 
     /// Compiles a Go program of the folder.
