@@ -25,7 +25,7 @@ extension EndToEnd {
         }
 
         /// Bulk both ways, compared by their digests, until a file appears; then each end closes its direction.
-        private static let bulk = """
+        static let bulk = """
             s = connect(7007)
             sent, got, total, longest = hashlib.sha256(), hashlib.sha256(), 0, 0
             def send():

@@ -8,11 +8,11 @@ extension EndToEnd {
     /// their own, and belong to `make test-all`.
     @Suite(.enabled(if: getenv("USL_TEST_ALL") != nil)) struct RealProgramTests {
         enum Client: String, CaseIterable {
-            case curl, wget, busybox, git, go, java, node
+            case curl, wget, busybox, git, go, java, node, aiohttp
         }
 
         static let megabytes = 64
-        static let modes = ["preload", "donate"]
+        static let modes = InterceptedProgramTests.modes
 
         private func with(_ mode: String, _ body: (UnderTest, _ url: String) throws -> Void) throws {
             try UnderTest.withoutGateway { test in
@@ -69,7 +69,48 @@ extension EndToEnd {
             case .git: []
             case .go: [try ProbeProgram.makeGo("download", in: directory), url, file]
             case .java: ["java", "-cp", try ProbeProgram.makeJava("Download", in: directory), "Download", url, file]
+            case .aiohttp: ["/usr/bin/python3", ProbeProgram.folder + "/download.py", url, file]
             case .node: ["node", ProbeProgram.folder + "/download.mjs", url, file]
+            }
+        }
+
+        /// A browser loads a page that takes longer than links live. Its own sandbox is made of user namespaces, and is for ordinary
+        /// users.
+        @Test(.timeLimit(.minutes(3)), arguments: modes + ["socks"], [false, geteuid() == 0])
+        func chromium(way: String, isSandboxed: Bool) throws {
+            // An ordinary user's lab has no others, and a browser of root no sandbox.
+            try UnderTest.with(.attacked) { test in
+                let server = try test.serve(["/usr/bin/python3", ProbeProgram.folder + "/page.py", "8000"], port: 8000)
+                try test.client.succeed(["install", "-d", "-m", "777", "/run/browser"])
+                let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/run/browser"]
+                var (before, proxy) = ([String](), [String]())
+                var agent: LabProcess?
+                if way == "socks" {
+                    proxy = ["--proxy-server=socks5://127.0.0.1:1080"]
+                    agent = try test.client.start(
+                        [try UnderTest.usl(), "agent", "-v", "--socks", "127.0.0.1:1080"]
+                            + test.prefix([]).dropFirst().dropLast())
+                    try test.client.waitForListener(port: 1080)
+                } else {
+                    before = try test.prefix(["-v", "--intercept", way])
+                }
+                let command =
+                    [
+                        "chromium", "--headless", "--disable-gpu", "--dump-dom", "--user-data-dir=/run/browser/profile",
+                        isSandboxed ? "--disable-breakpad" : "--no-sandbox",
+                    ] + proxy + ["http://\(test.server.address):8000/"]
+                let outcome = try test.client.run(
+                    (isSandboxed ? user : []) + before + command, within: .seconds(90))
+                #expect(outcome.status == .success, "\(outcome.errors)")
+                let expected = try test.client.succeed([
+                    "/usr/bin/python3", "-c",
+                    "import hashlib\nfor i in range(1000): print('<p>%s</p>' % hashlib.sha256(b'%d' % i).hexdigest())",
+                ])
+                #expect(outcome.output.contains(expected), "\(outcome.output.count) characters")
+                let said = outcome.errors + (agent?.standardError ?? "")
+                #expect(said.contains("link lost: "), "\(said)")
+                agent?.terminate()
+                server.terminate()
             }
         }
 
