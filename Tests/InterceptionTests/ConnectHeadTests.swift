@@ -53,6 +53,7 @@ import Testing
             ("CONNECT dé:1 HTTP/1.1\r\n\r\n", 400), ("CONNECT db1:1 HTTP/1.1\r\nno field\r\n\r\n", 400),
             ("CONNECT db1:1 HTTP/1.1\r\nA: b\r\n folded: c\r\n\r\n", 400),
             ("CONNECT db1:1 HTTP/1.1\r\nHost : db1\r\n\r\n", 400), ("Q\n\n", 400),
+            ("CONNECT \(String(repeating: "x", count: 256)):1 HTTP/1.1\r\n\r\n", 400),
         ])
     func refusals(head: String, code: Int) {
         let found = found(head)

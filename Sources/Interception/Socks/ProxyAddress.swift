@@ -6,7 +6,7 @@ public struct ProxyAddress: Hashable, Sendable {
         /// The first byte of the address is the most significant.
         case v4(UInt32)
         case v6(high: UInt64, low: UInt64)
-        /// A name, or an address in text, without the brackets of IPv6. Visible ASCII characters alone, and at least one.
+        /// A name, or an address in text, without the brackets of IPv6. Visible ASCII characters alone, between 1 and 255.
         case name(String)
     }
 
@@ -19,9 +19,9 @@ public struct ProxyAddress: Hashable, Sendable {
     }
 
     /// Whether a name, or an address in text, can be one: a control character could drive a terminal, and the system's resolver
-    /// ends at a zero.
+    /// ends at a zero. No name of the DNS is longer than SOCKS can say (RFC 1035, section 2.3.4).
     static func isName(_ bytes: some Collection<UInt8>) -> Bool {
-        !bytes.isEmpty && bytes.allSatisfy { (0x21...0x7e).contains($0) }
+        (1...255).contains(bytes.count) && bytes.allSatisfy { (0x21...0x7e).contains($0) }
     }
 }
 
@@ -40,8 +40,7 @@ extension ProxyAddress {
         case .v4(let address): bytes = [Kind.v4.rawValue] + Self.bytes(of: address)
         case .v6(let high, let low): bytes = [Kind.v6.rawValue] + Self.bytes(of: high) + Self.bytes(of: low)
         case .name(let name):
-            let name = name.utf8.prefix(255)
-            bytes = [Kind.name.rawValue, UInt8(name.count)] + name
+            bytes = [Kind.name.rawValue, UInt8(name.utf8.count)] + name.utf8
         }
         bytes += Self.bytes(of: port)
         return bytes
