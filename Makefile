@@ -19,7 +19,7 @@ sources := Sources Tests Fuzz Benchmarks Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo interception test test-all bench chaos faults flood sanitize simulate fuzz install format lint clean
+.PHONY: build demo interception test test-all bench chaos faults flood scale sanitize simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -75,6 +75,11 @@ flood: build
 chaos: build
 	@scripts/setup test
 	$(SWIFT) run -c release usl-lab chaos --usl $(tree)/bin/usl --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# What many sessions cost, and how they come back all at once.
+scale: build
+	@scripts/setup bench
+	$(SWIFT) run -c release usl-lab scale --usl $(tree)/bin/usl
 
 # How long streams pause under each fault, beside TCP, MPTCP and ssh; SHARE=0.1 is quick. docs/faults.md has the figures.
 faults: build

@@ -11,6 +11,8 @@ extension SessionDriver {
         }
         if let place = loop.dials.place(to: gateway, for: self, number, on: path) {
             begin(number, on: path, to: gateway, place)
+        } else {
+            session.dialPutOff(number, loop.now)
         }
     }
 

@@ -1,6 +1,6 @@
 import NetworkLab
 
-/// What the shim costs where nothing is wrong: time, and packets at the server.
+/// What USL costs a connection where nothing is wrong, in each way to take it: time, and packets at the server.
 struct HealthyPath {
     /// What stands before the program.
     private struct Way {
@@ -11,6 +11,7 @@ struct HealthyPath {
     private struct Row {
         let way: Way
         let blocks: Bool
+        var sockets: [Int] = []
         var calls: [Int] = []
         var firstBytes: [Int] = []
         var packets = 0
@@ -23,11 +24,23 @@ struct HealthyPath {
             let tool = try LabTool.path()
             try server.start([tool, "connect-peer", "serve", "7000"]).waitForOutput("serving")
             try server.loadRules(counters)
-            let ways = [
-                Way(name: "bare", prefix: []),
-                Way(name: "usl --treatment shim", prefix: [usl, "-q", "--treatment", "shim", "--"]),
-                Way(name: "usl", prefix: [usl, "-q", "--"]),
-            ]
+            let gateway = try server.start(
+                [
+                    usl, "gateway", "--plain", "--state", "/run/state", "--listen", "\(server.address):7118", "--allow",
+                    "*:7000",
+                ])
+            try server.waitForListener(port: 7118)
+            let session = ["--plain", "--state", "/run/state", "--gateway", "\(server.address):7118"]
+            let ways =
+                [Way(name: "bare", prefix: []), Way(name: "usl", prefix: [usl, "-q", "--"])]
+                + ["preload", "donate", "seccomp"].flatMap { mode in
+                    let kinds = [
+                        ("direct", ["--treatment", "direct"]), ("shim", ["--treatment", "shim"]), ("session", session),
+                    ]
+                    return kinds.map { name, options in
+                        Way(name: "\(mode), \(name)", prefix: [usl, "-q", "--intercept", mode] + options + ["--"])
+                    }
+                }
             func command(_ row: Row, _ count: Int) -> [String] {
                 row.way.prefix + [tool, "connect-peer", "run", server.address, "7000", "\(count)"]
                     + (row.blocks ? [] : ["--nonblocking"])
@@ -41,22 +54,25 @@ struct HealthyPath {
                     try server.succeed(["nft", "reset", "counters"])
                     let output = try client.succeed(command(rows[index], connections))
                     guard let costs = ConnectPeer.Costs(output) else { throw MeasurementError(text: output) }
+                    rows[index].sockets.append(costs.socket)
                     rows[index].calls.append(costs.call)
                     rows[index].firstBytes.append(costs.firstByte)
                     rows[index].packets += try count("arrivals", at: server)
                     rows[index].openings += try count("openings", at: server)
                 }
             }
-            show("| socket | | connect() | to the first byte | SYNs a connection | packets a connection |")
-            show("|---|---|---|---|---|---|")
+            show("| | | socket() | connect() | to the first byte | SYNs a connection | packets a connection |")
+            show("|---|---|---|---|---|---|---|")
             for row in rows {
                 let cells = [
-                    row.blocks ? "blocks" : "does not block", row.way.name, microseconds(row.calls),
+                    row.blocks ? "blocks" : "does not block", row.way.name, microseconds(row.sockets),
+                    microseconds(row.calls),
                     microseconds(row.firstBytes), share(row.openings, runs * connections),
                     share(row.packets, runs * connections),
                 ]
                 show("| \(cells.joined(separator: " | ")) |")
             }
+            if gateway.ended != nil { throw MeasurementError(text: gateway.standardError) }
         }
     }
 

@@ -7,6 +7,8 @@ import SystemPackage
 public enum ConnectPeer {
     /// What one program has measured: medians, in nanoseconds.
     public struct Costs: Sendable {
+        /// How long socket(2) took.
+        public var socket: Int
         /// How long connect(2) took; of a socket that does not block, until it returned.
         public var call: Int
         /// From the beginning of connect(2) to the server's first byte.
@@ -15,9 +17,10 @@ public enum ConnectPeer {
         /// As the program has printed it; nil if that is something else.
         public init?(_ output: String) {
             let words = output.split { $0.isWhitespace }
-            guard words.count == 3, words[0] == "medians", let call = Int(words[1]), let firstByte = Int(words[2])
+            guard words.count == 4, words[0] == "medians", let socket = Int(words[1]), let call = Int(words[2]),
+                let firstByte = Int(words[3])
             else { return nil }
-            (self.call, self.firstByte) = (call, firstByte)
+            (self.socket, self.call, self.firstByte) = (socket, call, firstByte)
         }
     }
 
@@ -44,25 +47,32 @@ public enum ConnectPeer {
     /// - Parameter blocks: whether the sockets do.
     /// - Returns: the exit status.
     public static func run(to target: SocketAddress, count: Int, blocks: Bool) -> Int32 {
-        var (calls, firstBytes): ([Int], [Int]) = ([], [])
+        var all: [Connection] = []
         do throws(Errno) {
             for _ in 0..<count {
-                let (call, firstByte) = try connect(to: target, blocks: blocks)
-                calls.append(call)
-                firstBytes.append(firstByte)
+                all.append(try connect(to: target, blocks: blocks))
             }
-            TrafficPeer.say("medians \(calls.sorted()[count / 2]) \(firstBytes.sorted()[count / 2])")
+            let medians = [\Connection.socket, \.call, \.firstByte].map { part in
+                "\(all.map { $0[keyPath: part] }.sorted()[count / 2])"
+            }
+            TrafficPeer.say("medians \(medians.joined(separator: " "))")
             return 0
         } catch {
-            TrafficPeer.say("failed after \(calls.count): \(error)")
+            TrafficPeer.say("failed after \(all.count): \(error)")
             return 1
         }
     }
 
-    private static func connect(
-        to target: SocketAddress, blocks: Bool
-    ) throws(Errno) -> (call: Int, firstByte: Int) {
+    /// What one has taken, in nanoseconds.
+    private struct Connection {
+        var socket: Int
+        var call: Int
+        var firstByte: Int
+    }
+
+    private static func connect(to target: SocketAddress, blocks: Bool) throws(Errno) -> Connection {
         let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | (blocks ? 0 : SOCK_NONBLOCK.rawValue))
+        let before = labNow()
         let made = Descriptor(owning: try check(socket(target.family, type, 0)))
         let number = made.number
         let begin = labNow()
@@ -76,6 +86,6 @@ public enum ConnectPeer {
             var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
             poll(&entry, 1, 10_000)
         }
-        return (Int(call), Int(labNow() - begin))
+        return Connection(socket: Int(begin - before), call: Int(call), firstByte: Int(labNow() - begin))
     }
 }

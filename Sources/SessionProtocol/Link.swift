@@ -36,6 +36,8 @@ struct Link: Sendable {
     /// The echo value of a PING that wants its PONG.
     var owedPong: UInt64?
     var wantsPing = false
+    /// Opener: the driver dials others first.
+    var isPutOff = false
     var abortSent = false
     /// Set as the link becomes current, until a frame has left on it: this end's last acknowledgement may have left on a
     /// link that was dead already.

@@ -1,14 +1,26 @@
 // Links come, join, become current, retire and are lost.
 
 extension Session {
-    /// The driver has put off what ``Effect/dial(_:_:)`` asked for, and does it now: its time begins.
+    /// The driver puts off what ``Effect/dial(_:_:)`` asked for, as other sessions are dialling the same acceptor. Nothing is
+    /// overdue until ``dialBegins(_:_:)``, and no rival would be sooner.
+    public mutating func dialPutOff(_ number: LinkNumber, _ now: Instant) {
+        guard let index = index(of: number), links[index].state == .connecting else { return }
+        links[index].isPutOff = true
+        links[index].handshakeDeadline = nil
+        armHandshakeTimer()
+        dialIfNeeded(now)
+    }
+
+    /// The driver does now what it has put off: its time begins.
     ///
     /// - Returns: false if it is not wanted any more.
     public mutating func dialBegins(_ number: LinkNumber, _ now: Instant) -> Bool {
         guard let index = index(of: number), links[index].state == .connecting else { return false }
+        links[index].isPutOff = false
         links[index].stageSince = now
         links[index].handshakeDeadline = now + Session.handshakeLimit
         armHandshakeTimer()
+        dialIfNeeded(now)
         return true
     }
 

@@ -127,6 +127,8 @@ extension Session {
     /// How long an unanswered dial stays the only one; nil for as long as it lasts.
     private func patience(with link: Link, on path: Path) -> Interval? {
         switch link.state {
+        // At another of the acceptor's addresses there may be no others.
+        case .connecting where link.isPutOff && configuration.destinations == 1: nil
         case .connecting, .connectingEarly:
             knowsNoLinkYet && configuration.destinations == 1
                 ? max(path.dialPatience, Path.openingPatience) : path.dialPatience

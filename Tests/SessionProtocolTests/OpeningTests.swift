@@ -50,6 +50,23 @@ import Testing
         #expect(session.nextEffect() == nil && session.deadline == nil)
     }
 
+    /// A dial that the driver puts off has no rival and no limit until it begins.
+    @Test func aDialThatIsPutOffIsWaitedFor() {
+        let start = Instant(nanoseconds: 1_000_000_000)
+        var session = Session.opener(Samples.open, SessionConfiguration(seed: 1), start)
+        #expect(session.nextEffect() == .dial(1, PathID(0)))
+        session.dialPutOff(1, start)
+        let late = start + Session.handshakeLimit * 3
+        session.tick(late)
+        #expect(session.nextEffect() == nil && session.knows(1))
+        let isWanted = session.dialBegins(1, late)
+        #expect(isWanted && session.deadline.map { $0 > late && $0 <= late + Session.handshakeLimit } == true)
+        session.tick(late + Session.handshakeLimit)
+        #expect(!session.knows(1))
+        let isStillWanted = session.dialBegins(1, late + Session.handshakeLimit)
+        #expect(!isStillWanted)
+    }
+
     /// OPENED was lost: OPEN is repeated, and the link attaches like any other.
     @Test func rule1RepeatedOPENAttaches() {
         var pair = Pair(opens: false)
