@@ -80,8 +80,13 @@ final class Agent {
 
         /// Brings it its leg, of which a copy is in escrow.
         func bring(_ leg: Handoff<TCPSocket>, _ key: EscrowKey) {
-            withDriver { driver, _ in
+            place.mailbox.post { [id, place] loop in
                 guard let leg = leg.take() else { return }
+                guard let driver = place.sessions.on(loop)[id] else {
+                    // It has ended before it had a leg: not in order. A copy is in escrow, so that closing would not reset it.
+                    _ = try? leg.abort()
+                    return
+                }
                 // Without a descriptor for epoll the leg is closed, which resets it.
                 do { try driver.attachLeg(leg, escrowKey: key.value) } catch { driver.abandonLeg() }
             }

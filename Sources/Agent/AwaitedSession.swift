@@ -38,6 +38,8 @@ final class AwaitedSession {
     private var lastFailure: LinkFailure?
     /// Nil when it has been called, or nobody waits any more.
     private var decided: ((Outcome) -> Void)?
+    /// Nothing more is heard of the session.
+    private var isOver = false
 
     /// - Parameters:
     ///   - program: who waits.
@@ -90,13 +92,22 @@ final class AwaitedSession {
 
     /// The client has heard that it is connected: its connection is the session's now, and so is its copy in escrow.
     func bring(_ leg: consuming TCPSocket, _ key: EscrowKey) {
+        guard !isOver else {
+            _ = try? leg.abort()
+            return agent.escrow.release(key)
+        }
         escrowKey = key
         session?.bring(Handoff(leg), key)
     }
 
     /// The same for a connection of which no copy is in escrow yet.
     func bring(_ leg: consuming Leg) {
-        if let session { escrowKey = agent.bring(leg, to: session) }
+        guard !isOver, let session else {
+            // A server that resets at once: nobody would take its copy out of escrow again.
+            _ = try? TCPSocket(owning: leg.intoDescriptor()).abort()
+            return
+        }
+        escrowKey = agent.bring(leg, to: session)
     }
 
     /// The client has gone.
@@ -119,6 +130,7 @@ final class AwaitedSession {
         case .ended(let ending): ended(ending)
         case .legClosed: releaseLeg()
         case .finished:
+            isOver = true
             cancelBudget()
             releaseLeg()
             if let session { agent.sessionFinished(session.id) }

@@ -14,8 +14,8 @@ struct Scale {
         var idle: Duration
     }
 
-    /// Of a process: two sockets a session, and room.
-    private static func descriptors(_ sessions: Int) -> Int { 2 * sessions + 500 }
+    /// Of a process: two sockets a session, and what an agent keeps free (`Admission`).
+    private static func descriptors(_ sessions: Int) -> Int { sessions * 5 / 2 + 500 }
 
     /// - Returns: the exit status.
     static func run(_ options: Options) throws -> Int32 {

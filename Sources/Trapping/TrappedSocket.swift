@@ -14,7 +14,19 @@ public struct TrappedSocket: ~Copyable {
     ///   - number: as the caller knows it.
     ///   - thread: the caller.
     public init(_ number: Int32, of thread: pid_t, from keeper: borrowing SupervisorChannel) throws(Errno) {
-        descriptor = try keeper.copy(of: number, in: ThreadStatus(of: thread).process ?? thread)
+        descriptor = try Self.copy(number, of: thread, from: keeper)
+    }
+
+    private static func copy(
+        _ number: Int32, of thread: pid_t, from keeper: borrowing SupervisorChannel
+    ) throws(Errno) -> Descriptor {
+        do throws(Errno) {
+            return try keeper.copy(of: number, in: thread)
+        } catch {
+            // The first thread has its process's number; others are refused (pidfd_open(2)).
+            guard let process = ThreadStatus(of: thread).process, process != thread else { throw error }
+            return try keeper.copy(of: number, in: process)
+        }
     }
 
     var number: Int32 { descriptor.number }

@@ -17,8 +17,9 @@ struct InterceptionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How connections are got hold of: by a library in the program's processes, by sockets that are donated to it, which "
-                + "reaches static programs too, by its system calls, or as its file asks for.",
+            "How connections are got hold of: by a library in the program's processes (preload), by sockets that are donated to it "
+                + "(donate), by having its connections made for it (seccomp), both of which reach static programs too; or as its "
+                + "file asks for (auto).",
             valueName: "auto|preload|donate|seccomp"))
     var intercept = Mode.auto
 

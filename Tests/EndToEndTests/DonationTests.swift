@@ -77,6 +77,41 @@ extension EndToEnd {
             }
         }
 
+        /// A server that resets each connection as soon as it has it: nobody waits for more, whoever is quicker, the reset on its way
+        /// through the session or the leg.
+        @Test(arguments: modes) func aServerResetsAtOnce(mode: String) throws {
+            try UnderTest.withoutGateway { test in
+                let gateway = try test.startGateway()
+                let server = try test.serve(
+                    Peers.client(
+                        """
+                        listener = socket.create_server(('', 7000), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256)
+                        while True:
+                            s, _ = listener.accept()
+                            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+                            s.close()
+                        """, []), port: 7000)
+                let script = Peers.client(
+                    """
+                    import select
+                    for _ in range(200):
+                        s = socket.socket()
+                        s.settimeout(10)
+                        try:
+                            s.connect((sys.argv[1], 7000))
+                            print('end' if s.recv(1) == b'' else 'bytes')
+                        except (ConnectionResetError, ConnectionRefusedError): pass
+                        except OSError as error: print(type(error), error)
+                        s.close()
+                    """, [test.server.address])
+                let output = try test.client.succeed(
+                    try test.prefix(["--intercept", mode]) + script, within: .seconds(60))
+                #expect(output == "")
+                #expect(gateway.ended == nil)
+                server.terminate()
+            }
+        }
+
         /// A server under USL is reached from other hosts, and sees who they are.
         @Test func listenersAreReachedFromOutside() throws {
             try UnderTest.withoutGateway { test in
