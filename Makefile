@@ -9,6 +9,7 @@ SECONDS ?= 20
 MINUTES ?= 10
 SEED ?=
 SHARE ?= 1
+QUICK ?=
 CONNECTIONS ?= 50000
 
 tree := $(CURDIR)/.build/usl
@@ -19,7 +20,7 @@ sources := Sources Tests Fuzz Benchmarks Package.swift
 # A backtrace of a process that a test kills on purpose would hold its standard error for seconds.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build demo interception test test-all bench chaos faults flood scale sanitize simulate fuzz install format lint clean
+.PHONY: build demo interception test test-all bench connect chaos faults flood scale sanitize simulate fuzz install format lint clean
 
 build:
 	@scripts/setup build
@@ -94,12 +95,17 @@ fuzz:
 	@scripts/setup build
 	scripts/fuzz $(RUNS)
 
+# USL beside HAProxy, socat, stunnel, ssh, MPTCP, WireGuard and kcptun, in one run: docs/performance.md. It writes the tables and the
+# picture there, and the costs of interception into docs/interception.md; QUICK=1 takes three minutes and writes to .build/bench alone.
 bench: build
 	@scripts/setup bench
-	scripts/bench $(tree)/bin/usl
-	scripts/pauses $(tree)/bin/usl
+	$(SWIFT) build -c release --product usl-lab
+	$(SWIFT) run -c release usl-bench --usl $(tree)/bin/usl --output .build/bench $(if $(QUICK),--quick,--documents docs)
+
+# How long it takes to connect to names of which some addresses are silent: docs/rendezvous.md has the figures.
+connect: build
+	@scripts/setup bench
 	$(SWIFT) run -c release usl-lab connect --usl $(tree)/bin/usl
-	ls -l $(tree)/lib/usl/libusl.so
 
 install: build
 	install -D -m 755 $(tree)/bin/usl $(DESTDIR)$(PREFIX)/bin/usl

@@ -26,6 +26,7 @@ let package = Package(
         .executable(name: "usl-simulate", targets: ["SimulateCommand"]),
         .executable(name: "usl-lab", targets: ["LabCommand"]),
         .executable(name: "usl-hotpaths", targets: ["HotPaths"]),
+        .executable(name: "usl-bench", targets: ["Bench"]),
         .library(name: "SessionProtocol", targets: ["SessionProtocol"]),
     ],
     dependencies: [
@@ -125,11 +126,18 @@ let package = Package(
             dependencies: ["NetworkLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
 
-        // What tests of several targets use.
         // What callgrind counts, for scripts/hot-paths.
         .executableTarget(
             name: "HotPaths", dependencies: ["Engine", "SessionProtocol"], path: "Benchmarks/HotPaths",
             swiftSettings: strict),
+        // USL beside its peers.
+        .executableTarget(
+            name: "Bench",
+            dependencies: [
+                "NetworkLab", "Kernel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Benchmarks/Bench", swiftSettings: optimised),
+        // What tests of several targets use.
         .target(name: "TestSupport", dependencies: ["Kernel"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "KernelTests", dependencies: ["Kernel", "TestSupport"]),
         .testTarget(name: "SessionProtocolTests", dependencies: ["SessionProtocol"]),
@@ -149,9 +157,10 @@ let package = Package(
             name: "GatewayTests",
             dependencies: ["Gateway", "TestSupport", .product(name: "InMemoryLogging", package: "swift-log")]),
         .testTarget(name: "NetworkLabTests", dependencies: ["NetworkLab", "LabCommand"]),
+        .testTarget(name: "BenchTests", dependencies: ["Bench"]),
         .testTarget(name: "CommandLineTests", dependencies: ["usl", "Kernel"]),
         // Real programs under real attacks; runs what `make build` made.
-        .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab", "LabCommand", "TestSupport"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["NetworkLab", "LabCommand", "Bench", "TestSupport"]),
     ]
 )
 

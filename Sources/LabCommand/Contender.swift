@@ -13,24 +13,21 @@ final class Contender {
 
     private static let multipathPort: UInt16 = 7001
     private static let tunnelPort: UInt16 = 7002
-    private static let shellPort: UInt16 = 2222
-    private static let shellOptions = [
-        "-F", "none", "-i", "/run/key", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-        "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
-    ]
 
     let kind: Kind
     private let site: FaultSite
+    private let shell: SecureShell
     private var process: LabProcess?
     private var tunnel: LabProcess?
 
-    init(_ kind: Kind, _ site: FaultSite) {
+    init(_ kind: Kind, _ site: FaultSite, _ shell: SecureShell) {
         self.kind = kind
         self.site = site
+        self.shell = shell
     }
 
     /// Starts what the contenders need of the server.
-    static func prepare(_ site: FaultSite) throws {
+    static func prepare(_ site: FaultSite) throws -> SecureShell {
         let (client, server) = (site.lab["client"], site.lab["server"])
         for host in [client, server] {
             try host.succeed(["ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2"])
@@ -43,16 +40,7 @@ final class Contender {
         let multipath = try server.start(
             ["mptcpize", "run", try LabTool.path(), "traffic", "serve", "\(multipathPort)"])
         try multipath.waitForOutput("serving")
-        try client.succeed(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/run/key"])
-        let key = try client.succeed(["cat", "/run/key.pub"])
-        try server.succeed(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/run/hostkey"])
-        try server.succeed(["tee", "/run/authorized"], input: .bytes(Array(key.utf8)))
-        _ = try server.start([
-            "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "\(shellPort)", "-h", "/run/hostkey",
-            "-o", "AuthorizedKeysFile=/run/authorized", "-o", "StrictModes=no", "-o", "UseDNS=no",
-            "-o", "PermitRootLogin=yes", "-o", "PidFile=none",
-        ])
-        try server.waitForListener(port: shellPort)
+        return try SecureShell(from: client, to: server)
     }
 
     /// What its program has told since it was started.
@@ -94,11 +82,7 @@ final class Contender {
         case .plain: command = try traffic(server, FaultSite.trafficPort)
         case .multipath: command = try ["mptcpize", "run"] + traffic(server, Self.multipathPort)
         case .secureShell:
-            tunnel = try site.client.start(
-                ["ssh", "-p", "\(Self.shellPort)"] + Self.shellOptions + [
-                    "-N", "-L", "127.0.0.1:\(Self.tunnelPort):127.0.0.1:\(FaultSite.trafficPort)", "root@\(server)",
-                ])
-            try site.client.waitForListener(port: Self.tunnelPort)
+            tunnel = try shell.forward(Self.tunnelPort, to: FaultSite.trafficPort)
             command = try traffic("127.0.0.1", Self.tunnelPort)
         case .session: command = try site.prefix(["-q"]) + traffic(server, FaultSite.trafficPort)
         case .failover: command = try site.prefix(["-q"] + paths) + traffic(server, FaultSite.trafficPort)

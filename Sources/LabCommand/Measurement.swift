@@ -56,9 +56,9 @@ struct Measurement {
             var options = options
             options.isTranslated = needsTranslation
             try FaultSite.with(usl: usl, options) { site in
-                try Contender.prepare(site)
+                let shell = try Contender.prepare(site)
                 for one in part {
-                    let contenders = kinds.map { Contender($0, site) }
+                    let contenders = kinds.map { Contender($0, site, shell) }
                     let pauses = try measure(one, site, contenders)
                     for (contender, pauses) in zip(contenders, pauses) {
                         show(row(one, contender.kind, pauses))

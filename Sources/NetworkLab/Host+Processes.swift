@@ -2,7 +2,18 @@ import CLinux
 
 extension Host {
     /// The processes on this host that have a name (proc_pid_comm(5)), by their numbers for this process.
-    public func processes(called name: String) -> [Int32] {
+    public func processes(called name: String) -> [Int32] { allProcesses().filter { Self.name($0) == name } }
+
+    /// What each process on this host has used of the processors so far, and its name.
+    public func processorTimes() -> [Int32: (name: String, time: Duration)] {
+        var times: [Int32: (name: String, time: Duration)] = [:]
+        for pid in allProcesses() {
+            if let name = Self.name(pid), let time = processorTime(of: pid) { times[pid] = (name, time) }
+        }
+        return times
+    }
+
+    private func allProcesses() -> [Int32] {
         guard let own = processSpace(initialProcess), let listing = opendir("/proc") else { return [] }
         defer { closedir(listing) }
         var found: [Int32] = []
@@ -10,9 +21,7 @@ extension Host {
             let number = withUnsafePointer(to: &entry.pointee.d_name) {
                 strtol(UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self), nil, 10)
             }
-            guard number > 0, let pid = Int32(exactly: number), Self.name(pid) == name, processSpace(pid) == own else {
-                continue
-            }
+            guard number > 0, let pid = Int32(exactly: number), processSpace(pid) == own else { continue }
             found.append(pid)
         }
         return found

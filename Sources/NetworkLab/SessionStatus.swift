@@ -5,6 +5,9 @@ public enum SessionStatus {
         numbers(after: "\"reconnects\"", in: text).reduce(0, +)
     }
 
+    /// How many bytes there are in the replay buffers of all sessions.
+    public static func replayBytes(in text: String) -> Int { numbers(after: "\"replay\"", in: text).reduce(0, +) }
+
     /// How many sessions there are.
     public static func count(in text: String) -> Int { numbers(after: "\"reconnects\"", in: text).count }
 

@@ -1,5 +1,5 @@
 import CLinux
-import Kernel
+import NetworkLab
 import Testing
 
 /// What the differential suite has found, as docs/interception.md shows it: for each program a table of its cases, with the modes
@@ -9,9 +9,6 @@ struct InterceptionTable {
     enum Section: String {
         case usual = "C and Python"
         case others = "other languages"
-
-        var begin: String { "<!-- made by `make interception`: \(rawValue) -->\n" }
-        static let end = "<!-- end -->\n"
     }
 
     private static let document =
@@ -38,7 +35,7 @@ struct InterceptionTable {
     }
 
     private func text(_ section: Section) -> String {
-        var text = section.begin
+        var text = ""
         for (program, rows) in sections {
             text += "\n### \(program.rawValue)\n\n"
             guard rows.contains(where: { $0.cells.contains { $0 != "same" } }) else {
@@ -67,19 +64,14 @@ struct InterceptionTable {
 
     /// Compares with the document, or writes it if the environment says so.
     func compareWithDocument(_ section: Section) throws {
-        let document = String(decoding: try FileContent.read(Self.document, limit: 1 << 20), as: UTF8.self)
-        let start = try #require(document.firstRange(of: section.begin), "\(Self.document) has no '\(section.begin)'")
-        let end = try #require(document[start.upperBound...].firstRange(of: Section.end), "no end of '\(section)'")
-        let made = document[..<start.lowerBound] + text(section) + document[end.lowerBound...]
+        let part = DocumentSection(of: Self.document, madeBy: "make interception", section.rawValue)
+        let made = text(section)
         guard getenv("USL_WRITE_INTERCEPTION") != nil else {
-            #expect(document == made, "docs/interception.md is not what was found: run `make interception`")
+            let (before, after) = try #require(
+                try part.replaced(by: made), "\(Self.document) has no section '\(section.rawValue)'")
+            #expect(before == after, "docs/interception.md is not what was found: run `make interception`")
             return
         }
-        let file = Descriptor(owning: try check(usl_open(Self.document, O_WRONLY | O_TRUNC | O_CLOEXEC, 0)))
-        var bytes = Array(made.utf8)[...]
-        while !bytes.isEmpty {
-            let count = try check(Int32(bytes.withUnsafeBytes { write(file.number, $0.baseAddress, $0.count) }))
-            bytes = bytes.dropFirst(Int(count))
-        }
+        try part.write(made)
     }
 }
