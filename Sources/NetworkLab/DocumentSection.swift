@@ -1,5 +1,5 @@
 import CLinux
-public import Kernel
+import Kernel
 public import SystemPackage
 
 /// A part of a document that a program writes: what is between a line that names it and a line that ends it.
