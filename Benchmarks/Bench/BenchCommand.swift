@@ -63,15 +63,24 @@ struct RunCommand: ParsableCommand {
         guard rounds ?? 1 > 0, seconds ?? 1 > 0 else { throw ValidationError("--rounds and --seconds are more than 0") }
     }
 
+    /// Programs of the lab run in other directories.
+    private func absolute(_ path: String) -> String {
+        guard path.contains("/"), let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     func run() throws {
+        let usl = absolute(usl)
         var report = Report(machine: .current(), isQuick: quick)
         report.seconds = seconds ?? (quick ? 0.3 : 1)
         let rounds = rounds ?? (quick ? 2 : 5)
-        if parts.contains(.relays) { try measureRelays(&report, rounds) }
+        if parts.contains(.relays) { try measureRelays(usl, &report, rounds) }
         if parts.contains(.longPath) {
             let kinds = (quick ? LongPath.fewKinds : LongPath.kinds).filter(contenders.contains)
             try LongPath.measure(
-                kinds, usl: usl, rounds: quick ? 1 : 5, seconds: quick ? 3 : 8, into: &report.series)
+                kinds, usl: usl, rounds: self.rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 3 : 8),
+                into: &report.series)
         }
         if parts.contains(.interception) {
             note("interception")
@@ -86,7 +95,7 @@ struct RunCommand: ParsableCommand {
         try write(report)
     }
 
-    private func measureRelays(_ report: inout Report, _ rounds: Int) throws {
+    private func measureRelays(_ usl: String, _ report: inout Report, _ rounds: Int) throws {
         let chosen =
             workloads.isEmpty
             ? (quick ? Workload.few : Workload.all) : Workload.all.filter { workloads.contains($0.name) }

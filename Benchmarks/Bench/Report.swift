@@ -144,10 +144,13 @@ struct Report {
         let name = LongPath.workload.name
         return table(
             "Long fat path: 50 ms there and back, 1 Gbit/s, one connection",
-            ["% of the path", "processor seconds per GiB", "replay memory at most, MiB"]
+            ["% of the path", "of direct", "processor seconds per GiB", "replay memory at most, MiB"]
         ) { kind in
             [
-                cell(name, kind, .share), cell(name, kind, .processorTime),
+                cell(name, kind, .share),
+                kind == .direct
+                    ? "" : series.ratio(name, of: kind, to: .direct, .share).map { fixed($0.median, 2) } ?? "",
+                cell(name, kind, .processorTime),
                 cell(name, kind, .replay),
             ]
         }

@@ -50,6 +50,12 @@ struct Site {
             path.delay = .milliseconds(25)
             try lab.path("client").set(path)
             let (client, server) = (lab["client"], lab["server"])
+            // The default of 4 MiB, half of which is the kernel's own, would be the bound for everybody.
+            for host in [client, server] {
+                try host.succeed([
+                    "sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 33554432", "net.ipv4.tcp_rmem=4096 131072 33554432",
+                ])
+            }
             let site = Site(
                 near: client, far: server, farAddress: server.address, linkAddress: server.address, beyond: server,
                 usl: usl, tool: try LabTool.ownExecutable())
