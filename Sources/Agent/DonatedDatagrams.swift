@@ -23,10 +23,9 @@ enum DonatedDatagrams {
     private static func socket(at source: SocketAddress) throws(Errno) -> DatagramSocket {
         do throws(Errno) {
             return try bound(to: source)
-        } catch .addressInUse {
-            return try bound(to: source.with(port: 0))
-        } catch .permissionDenied {
+        } catch {
             // Ports below 1024 are not for everybody.
+            guard error == .addressInUse || error == .permissionDenied else { throw error }
             return try bound(to: source.with(port: 0))
         }
     }

@@ -38,13 +38,13 @@ public final class Donor {
     ) -> Never {
         let place = enter(reportingTo: channel, withDatagrams: datagramPorts != nil)
         do throws(Errno) {
-            guard let trap = try listener(over: channel) else {
+            guard let trap = try TrapListener.receive(over: channel) else {
                 // There is no program after all.
                 _exit(0)
             }
             DescriptorLimit.raise()
             let donor = try Donor(
-                TrapListener(descriptor: trap), SupervisorChannel(owning: channel), place, askingAt: controlPath,
+                trap, SupervisorChannel(owning: channel), place, askingAt: controlPath,
                 datagramPorts: datagramPorts ?? [])
             ForkedProcess.continueOnNewThread {
                 donor.loop.run()
@@ -65,11 +65,6 @@ public final class Donor {
             _ = try? DescriptorPassing.send(Array("\(error)".utf8), over: channel.number)
             _exit(125)
         }
-    }
-
-    private static func listener(over channel: borrowing Descriptor) throws(Errno) -> Descriptor? {
-        guard var received = try DescriptorPassing.receive(capacity: 1, over: channel.number) else { return nil }
-        return received.descriptor.take()
     }
 
     private init(

@@ -19,9 +19,6 @@ final class HeldConnection {
         case over
     }
 
-    /// How soon the agent is asked again.
-    private static let retry = Interval.milliseconds(20)
-
     let path: HeldPath
     private let packet: PacketQueue.HeldPacket
     private unowned let donor: Donor
@@ -46,7 +43,7 @@ final class HeldConnection {
             switch error {
             // The keeper has removed it: there will be no agent any more.
             case .noSuchFileOrDirectory, .connectionRefused: finish(.reset)
-            default: timer = donor.loop.schedule(self, at: donor.loop.now + HeldConnection.retry)
+            default: timer = donor.loop.schedule(self, at: donor.loop.now + AgentQuestion.retry)
             }
         }
     }
@@ -126,7 +123,7 @@ extension HeldConnection: EventHandler, TimerHandler {
         case .asked:
             dropQuestion()
             stage = .unasked
-            timer = donor.loop.schedule(self, at: donor.loop.now + HeldConnection.retry)
+            timer = donor.loop.schedule(self, at: donor.loop.now + AgentQuestion.retry)
         case .released: end()
         case .unasked, .over: break
         }

@@ -17,8 +17,6 @@ final class ListeningSocket {
         case over
     }
 
-    /// How soon a new agent is asked.
-    private static let retry = Interval.milliseconds(20)
     /// How soon one is asked again that cannot listen.
     private static let longRetry = Interval.seconds(1)
 
@@ -49,7 +47,7 @@ final class ListeningSocket {
             stage = .asked(question, waiting: call)
         } catch {
             stage = .closed
-            if error != .noSuchFileOrDirectory { tryAgain(after: ListeningSocket.retry) }
+            if error != .noSuchFileOrDirectory { tryAgain(after: AgentQuestion.retry) }
             // Without an agent, nobody outside reaches it; the program itself does. Last, as that may end this.
             if let call { donor.listen(call, self) }
         }
@@ -113,7 +111,7 @@ final class ListeningSocket {
         case .open(let question):
             question.drop()
             stage = .closed
-            tryAgain(after: ListeningSocket.retry)
+            tryAgain(after: AgentQuestion.retry)
         case .closed, .over: break
         }
     }

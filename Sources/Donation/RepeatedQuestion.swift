@@ -20,9 +20,6 @@ final class RepeatedQuestion {
         case over
     }
 
-    /// How soon the agent is asked again.
-    private static let retry = Interval.milliseconds(20)
-
     private let path: String
     private let loop: EventLoop
     private let ask: (borrowing ControlConnection) throws(Errno) -> Void
@@ -48,7 +45,7 @@ final class RepeatedQuestion {
             case .noSuchFileOrDirectory, .connectionRefused:
                 stage = .over
                 answered(.nobody)
-            default: stage = .unasked(loop.schedule(self, at: loop.now + RepeatedQuestion.retry))
+            default: stage = .unasked(loop.schedule(self, at: loop.now + AgentQuestion.retry))
             }
         }
     }
@@ -73,7 +70,7 @@ extension RepeatedQuestion: EventHandler, TimerHandler {
             answered(.response(answer.response, answer.descriptor.take()))
         } catch {
             question.drop()
-            stage = .unasked(loop.schedule(self, at: loop.now + RepeatedQuestion.retry))
+            stage = .unasked(loop.schedule(self, at: loop.now + AgentQuestion.retry))
         }
     }
 

@@ -21,9 +21,6 @@ extension AddressBytes {
             body(UnsafeRawPointer($0).assumingMemoryBound(to: sockaddr.self), socklen_t(count))
         }
     }
-
-    /// `AF_INET`, `AF_INET6`, …
-    public var family: Int32 { Int32(self[0]) | Int32(self[1]) << 8 }
 }
 
 extension SocketAddress {

@@ -36,6 +36,9 @@ public struct AddressBytes: Equatable, Sendable {
     /// The byte at `index`, and zero past the end.
     public subscript(index: Int) -> UInt8 { index < count ? storage[index] : 0 }
 
+    /// `AF_INET`, `AF_INET6`, …
+    public var family: Int32 { Int32(self[0]) | Int32(self[1]) << 8 }
+
     public static func == (left: Self, right: Self) -> Bool {
         guard left.count == right.count else { return false }
         for index in 0..<left.count where left.storage[index] != right.storage[index] { return false }

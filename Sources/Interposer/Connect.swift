@@ -124,7 +124,7 @@ func internetAddress(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -
 /// A TCP socket of the address's family that is neither connected nor connecting nor listening: in all other states the
 /// answer (`EALREADY`, `EISCONN`, …) is the kernel's.
 func isUnconnectedTCP(_ socket: Int32, _ address: AddressBytes) -> Bool {
-    isTCP(socket) && integerOption(socket, SO_DOMAIN) == Int32(address[0]) | Int32(address[1]) << 8
+    isTCP(socket) && integerOption(socket, SO_DOMAIN) == address.family
         && tcpState(of: socket) == tcpClose
 }
 

@@ -87,7 +87,7 @@ struct Scale {
             "\(perSession(busy.0.memory - before.0.memory)), \(perSession(busy.1.memory - before.1.memory))",
             share(idleBegin.0, idleEnd.0), share(idleBegin.1, idleEnd.1),
             milliseconds(calm.median), milliseconds(calm.longest),
-            milliseconds(resumed.median), milliseconds(resumed.nineNinths), milliseconds(resumed.longest),
+            milliseconds(resumed.median), milliseconds(resumed.percentile99), milliseconds(resumed.longest),
             "\(calm.lost + active.lost + resumed.lost)",
         ]
         show("| \(cells.joined(separator: " | ")) |")

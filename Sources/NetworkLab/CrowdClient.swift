@@ -9,7 +9,7 @@ public struct CrowdClient: ~Copyable {
     public struct Round: Sendable {
         /// Of connections whose bytes came back, from the beginning of the round, in nanoseconds.
         public let median: Int
-        public let nineNinths: Int
+        public let percentile99: Int
         public let longest: Int
         /// Connections that have ended, or brought other bytes.
         public let lost: Int
@@ -19,7 +19,7 @@ public struct CrowdClient: ~Copyable {
             guard let line = output.split(separator: "\n").last(where: { $0.hasPrefix("round ") }) else { return nil }
             let numbers = line.split(separator: " ").compactMap { Int($0) }
             guard numbers.count == 4 else { return nil }
-            (median, nineNinths, longest, lost) = (numbers[0], numbers[1], numbers[2], numbers[3])
+            (median, percentile99, longest, lost) = (numbers[0], numbers[1], numbers[2], numbers[3])
         }
 
         /// How many have been printed.
@@ -78,6 +78,7 @@ public struct CrowdClient: ~Copyable {
             let result = target.withSockaddr { usl_connect(number, $0, $1) }
             guard result == 0 || usl_errno() == EINPROGRESS else { throw Errno(rawValue: usl_errno()) }
             members[number] = Member(number: number)
+            events.add(number)
             underWay.append(number)
             if underWay.count == Self.atOnce || made + 1 == count {
                 // Connected, and through to the server and back.
@@ -97,14 +98,14 @@ public struct CrowdClient: ~Copyable {
         guard told != 0 else { return }
         let bytes = told == SIGUSR1 ? Self.few : Self.many
         guard let round = try? converse(Array(members.keys), bytes: bytes) else { return }
-        TrafficPeer.say("round \(round.median) \(round.nineNinths) \(round.longest) \(round.lost)")
+        TrafficPeer.say("round \(round.median) \(round.percentile99) \(round.longest) \(round.lost)")
     }
 
     private struct Result {
         var times: [Int] = []
         var lost = 0
         var median: Int { times.isEmpty ? 0 : times[times.count / 2] }
-        var nineNinths: Int { times.isEmpty ? 0 : times[min(times.count - 1, times.count * 99 / 100)] }
+        var percentile99: Int { times.isEmpty ? 0 : times[min(times.count - 1, times.count * 99 / 100)] }
         var longest: Int { times.last ?? 0 }
     }
 
@@ -125,7 +126,6 @@ public struct CrowdClient: ~Copyable {
                 lose(number, &result)
                 continue
             }
-            if bytes == 1 { events.add(number) }
             members[number]?.missing = bytes
             left += 1
         }

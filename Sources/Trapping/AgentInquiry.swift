@@ -25,9 +25,6 @@ final class AgentInquiry {
         case over
     }
 
-    /// How soon the agent is asked again.
-    private static let retry = Interval.milliseconds(20)
-
     private let path: String
     private let loop: EventLoop
     private let ask: (borrowing ControlConnection) throws(Errno) -> Void
@@ -79,7 +76,7 @@ final class AgentInquiry {
 
     private func tryAgain() {
         stage = .unasked
-        wait(until: min(deadline, loop.now + Self.retry))
+        wait(until: min(deadline, loop.now + AgentQuestion.retry))
     }
 
     private func wait(until end: Instant) {

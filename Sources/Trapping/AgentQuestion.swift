@@ -1,10 +1,14 @@
 public import Engine
 public import Interception
 import Kernel
+public import SessionProtocol
 public import SystemPackage
 
 /// A question of a supervisor to the agent, and what has yet to come of it.
 public final class AgentQuestion {
+    /// How soon an agent is asked again that has died, or whose backlog is full.
+    public static let retry = Interval.milliseconds(20)
+
     public let connection: ControlConnection
     private let loop: EventLoop
     private var registration: Registration?

@@ -33,15 +33,13 @@ public final class ConnectSupervisor {
     public static func run(_ channel: consuming Descriptor, askingAt controlPath: String) -> Never {
         do throws(Errno) {
             try DescriptorPassing.send([0], over: channel.number)
-            guard var received = try DescriptorPassing.receive(capacity: 1, over: channel.number),
-                let listener = received.descriptor.take()
-            else {
+            guard let trap = try TrapListener.receive(over: channel) else {
                 // There is no program after all.
                 _exit(0)
             }
             DescriptorLimit.raise()
             let supervisor = try ConnectSupervisor(
-                TrapListener(descriptor: listener), SupervisorChannel(owning: channel), askingAt: controlPath)
+                trap, SupervisorChannel(owning: channel), askingAt: controlPath)
             ForkedProcess.continueOnNewThread {
                 supervisor.loop.run()
                 _exit(0)

@@ -22,6 +22,15 @@ public struct TrapListener: ~Copyable {
         self.descriptor = descriptor
     }
 
+    /// Takes it from the keeper, when the program has its filter; nil if there is no program after all.
+    ///
+    /// - Parameter channel: see `Trap`.
+    public static func receive(over channel: borrowing Descriptor) throws(Errno) -> TrapListener? {
+        guard var received = try DescriptorPassing.receive(capacity: 1, over: channel.number) else { return nil }
+        guard let descriptor = received.descriptor.take() else { return nil }
+        return TrapListener(descriptor: descriptor)
+    }
+
     /// The next call; nil if none waits.
     public borrowing func next() throws(Errno) -> Call? {
         while true {

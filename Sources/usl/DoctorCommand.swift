@@ -210,32 +210,25 @@ enum Examination {
 
     /// For programs that no library can be loaded into.
     private static func donation() -> Finding {
-        let subject = "donated sockets"
-        guard let lack = Donor.lack() else {
-            return Finding(
-                subject: subject, verdict: .fine("static and Go programs are intercepted (--intercept donate)"))
-        }
-        return Finding(
-            subject: subject,
-            verdict: .optional(
-                "cannot \(lack); static and Go programs get trapped calls instead. It takes Linux 5.14, user namespaces "
-                    + "(kernel.unprivileged_userns_clone, user.max_user_namespaces), and nf_tables with NFQUEUE and TPROXY "
-                    + "(`modprobe nf_tables nfnetlink_queue nft_queue nft_tproxy nft_reject_inet`, or nft_compat and xt_NFQUEUE)"
-            ))
+        finding(
+            "donated sockets", lack: Donor.lack(), fine: "static and Go programs are intercepted (--intercept donate)",
+            consequence: "static and Go programs get trapped calls instead. It takes Linux 5.14, user namespaces "
+                + "(kernel.unprivileged_userns_clone, user.max_user_namespaces), and nf_tables with NFQUEUE and TPROXY "
+                + "(`modprobe nf_tables nfnetlink_queue nft_queue nft_tproxy nft_reject_inet`, or nft_compat and xt_NFQUEUE)"
+        )
     }
 
     /// For the same programs, where there are no donated sockets.
     private static func trappedCalls() -> Finding {
-        let subject = "trapped calls"
-        guard let lack = ConnectSupervisor.lack() else {
-            return Finding(
-                subject: subject, verdict: .fine("what --intercept seccomp needs, where no sockets can be donated"))
-        }
-        return Finding(
-            subject: subject,
-            verdict: .optional(
-                "cannot \(lack); where no sockets can be donated either, static and Go programs go past USL, but for usl "
-                    + "forward. It takes Linux 5.6, seccomp, and that a process may look into its children"))
+        finding(
+            "trapped calls", lack: ConnectSupervisor.lack(),
+            fine: "what --intercept seccomp needs, where no sockets can be donated",
+            consequence: "where no sockets can be donated either, static and Go programs go past USL, but for usl "
+                + "forward. It takes Linux 5.6, seccomp, and that a process may look into its children")
+    }
+
+    private static func finding(_ subject: String, lack: String?, fine: String, consequence: String) -> Finding {
+        Finding(subject: subject, verdict: lack.map { .optional("cannot \($0); \(consequence)") } ?? .fine(fine))
     }
 
     /// The demo's hosts are namespaces; root needs no user namespace for them.

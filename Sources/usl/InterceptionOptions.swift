@@ -56,16 +56,18 @@ struct InterceptionOptions: ParsableArguments {
         case .donate: return [donate]
         case .seccomp: return [seccomp]
         case .auto:
-            return program?.needsDonation == true && surrounding == nil ? [donate, seccomp, preload] : [preload]
+            return wantsTrap(program) ? [donate, seccomp, preload] : [preload]
         }
     }
+
+    private func wantsTrap(_ program: ProgramFile?) -> Bool { program?.needsDonation == true && surrounding == nil }
 
     /// What is to be said of the choice, to users who want to know everything.
     func explanation(_ name: String, _ program: ProgramFile?) -> String {
         switch intercept {
         case .preload, .donate, .seccomp: "\(name): intercepted by \(intercept.rawValue), as asked for"
         case .auto:
-            program?.needsDonation == true && surrounding == nil
+            wantsTrap(program)
                 ? "\(name): intercepted by donate, as \(program?.peculiarity ?? "its file asks for it")"
                 : "\(name): intercepted by preload"
         }

@@ -146,11 +146,7 @@ extension EndToEnd {
         func theServerOfNamesIsDead(_ fault: DatagramTests.Fault) throws {
             try DatagramTests.withServers(fault) { test in
                 let outcome = try test.client.run(try usl(Self.withRules + ["-v"]) + DatagramTests.dig)
-                #expect(outcome.status == .success, "\(outcome.output)\(outcome.errors)")
-                #expect(outcome.output.contains("192.0.2.80"))
-                #expect(outcome.output.contains(";; SERVER: 10.77.2.9#53(10.77.2.9)"))
-                let told = "usl: dig: 10.77.2.9:53 does not answer; 10.77.2.2:53 does\n"
-                #expect(outcome.errors.contains(told), "\(outcome.errors)")
+                DatagramTests.expectAnswerOfAnother(outcome)
             }
         }
 
