@@ -36,9 +36,8 @@ final class SocketMethod: @unchecked Sendable {
 private func socketRead(_ bio: OpaquePointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ size: Int32) -> Int32 {
     // Handles what the kernel has decrypted as well.
     let count = BIO_meth_get_read(BIO_s_socket())(bio, buffer, size)
-    if count > 0, let buffer, let pointer = BIO_get_ex_data(bio, 0) {
-        let stream = Unmanaged<TLSStream>.fromOpaque(pointer).takeUnretainedValue()
-        stream.noteArrival(UnsafeRawBufferPointer(start: buffer, count: Int(count)))
+    if count > 0, let buffer {
+        TLSStream.behind(bio)?.noteArrival(UnsafeRawBufferPointer(start: buffer, count: Int(count)))
     }
     return count
 }
@@ -49,10 +48,18 @@ private func socketWrite(_ bio: OpaquePointer?, _ bytes: UnsafePointer<CChar>?, 
         return withoutBrokenPipeSignal { BIO_meth_get_write(BIO_s_socket())(bio, bytes, count) }
     }
     usl_bio_clear_retry(bio)
-    let sent = send(usl_bio_socket(bio), bytes, Int(count), Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+    let hasMore = TLSStream.behind(bio)?.isWritingMore == true
+    let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | (hasMore ? Int32(MSG_MORE) : 0)
+    let sent = send(usl_bio_socket(bio), bytes, Int(count), flags)
     // EINPROGRESS: a SYN that was to take the bytes with it has left without them, for want of a cookie (tcp_sendmsg_fastopen).
     if sent < 0, usl_errno() == EAGAIN || usl_errno() == EINPROGRESS { usl_bio_set_retry_write(bio) }
     return Int32(sent)
+}
+
+extension TLSStream {
+    fileprivate static func behind(_ bio: OpaquePointer?) -> TLSStream? {
+        BIO_get_ex_data(bio, 0).map { Unmanaged<TLSStream>.fromOpaque($0).takeUnretainedValue() }
+    }
 }
 
 /// Lets a write fail with EPIPE alone: the signal goes to the thread that writes (signal(7)), which takes it back.

@@ -25,6 +25,13 @@ struct SpanReader {
         return UnsafeRawBufferPointer(rebasing: scratch[..<used])
     }
 
+    /// Nothing is left.
+    var isAtEnd: Bool {
+        var copy = self
+        copy.skipFinished()
+        return copy.index == spans.count
+    }
+
     /// What is left of the current span.
     private var rest: UnsafeRawBufferPointer {
         let span = UnsafeRawBufferPointer(start: spans[index].iov_base, count: spans[index].iov_len)

@@ -37,6 +37,8 @@ extension TLSStream {
         var source = SpanReader(spans)
         var total = 0
         while heldRecord == 0, let record = source.next(copyingTo: scratch, always: ownRecord != nil) {
+            isWritingMore = !source.isAtEnd
+            defer { isWritingMore = false }
             switch send(record) {
             case .bytes(let count): total += count
             case let result: return total > 0 ? .bytes(total) : result

@@ -38,6 +38,8 @@ final class TLSStream {
     /// Where records are brought together if the kernel encrypts: it then has no copy of a record that is held.
     var ownRecord: UnsafeMutableRawBufferPointer?
     var recordsUnderKey = 0
+    /// Another record follows at once: the kernel need not send what fills no packet (`MSG_MORE`).
+    var isWritingMore = false
     /// How reading ended, once it has.
     var ending: TransferResult?
     private(set) var failure: TLSFailure?

@@ -127,6 +127,23 @@ import Testing
         #expect(unread == 13 + 5 + 1 + 16)
     }
 
+    /// Records that follow each other share packets, and what is last does not wait for company.
+    @Test func recordsOfOneWriteShareSegments() throws {
+        let pair = try TLSPair(ends)
+        try pair.open()
+        func sent() throws -> (segments: UInt32, bytesLeft: UInt32) {
+            let info = try pair.client.withSocket { (socket) throws(Errno) in try socket.info() }
+            return (info.data_segs_out, info.notsent_bytes)
+        }
+        let before = try sent().segments
+        let half = String(repeating: "x", count: 20 << 10)
+        #expect(withSpans([half, half, ""]) { pair.client.write($0) } == .bytes(40 << 10))
+        // Three records, in segments of up to 64 KiB on loopback.
+        let after = try sent()
+        #expect(after.segments - before < 3)
+        #expect(after.bytesLeft == 0 && !pair.client.hasBufferedOutput)
+    }
+
     @Test(arguments: [true, false]) func bothKindsOfEndAreEnds(saysSo: Bool) throws {
         let pair = try TLSPair(ends)
         try pair.open()
