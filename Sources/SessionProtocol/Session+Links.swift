@@ -297,7 +297,7 @@ extension Session {
         suspendedSince = nil
         lastFailure = nil
         timers[.suspension] = nil
-        if timers[.idle] == nil { timers[.idle] = now + Session.idlePing }
+        if timers[.idle] == nil { timers[.idle] = now + idlePing }
     }
 
     /// Starts the suspension limit when the last link of an open session is gone.

@@ -107,19 +107,21 @@ extension Session {
     /// Of a link that is silent. Nobody but the opener can replace it, so it asks more often where it waits: for its turn,
     /// or for what the acceptor has yet to acknowledge, which may be said on a link that a NAT has forgotten.
     private func pingPeriod(of link: Link) -> Interval {
-        guard role == .opener else { return Session.idlePing }
+        guard role == .opener else { return idlePing }
         if link.state == .joined { return Session.standbyPing }
-        return sender.acknowledged < sender.next ? Session.waitingPing : Session.idlePing
+        return sender.acknowledged < sender.next ? Session.waitingPing : idlePing
     }
 
+    var idlePing: Interval { role == .opener ? Session.idlePing : Session.acceptorPing }
+
     mutating func pingIdleLinks(_ now: Instant) {
-        var next = now + Session.idlePing
+        var next = now + idlePing
         for index in links.indices where links[index].hasJoined {
             let period = pingPeriod(of: links[index])
-            let due = links[index].liveness.lastHeard + period
+            let due = (links[index].liveness.lastHeard + period).roundedDown(to: Session.pingPace)
             if due <= now { links[index].wantsPing = true }
             next = min(next, due <= now ? now + period : due)
         }
-        if hasLink { timers[.idle] = next }
+        if hasLink { timers[.idle] = next.roundedDown(to: Session.pingPace) }
     }
 }

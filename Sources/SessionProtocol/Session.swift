@@ -19,6 +19,10 @@ public struct Session: Sendable {
     public static let handshakeLimit = Interval.seconds(10)
     /// A link that was silent this long is pinged; it also keeps NAT entries alive, most of which last 30 s or more.
     public static let idlePing = Interval.seconds(15)
+    /// The same at an acceptor: for what an opener's PING has not done in time. With the same limit both would send theirs at once.
+    public static let acceptorPing = Interval.seconds(16)
+    /// When PINGs leave: at a multiple of this, so that the many idle sessions of a process are served by a few wake-ups.
+    static let pingPace = Interval.milliseconds(100)
     /// The same for a link that waits beside the current one: how often paths are compared.
     public static let standbyPing = Interval.seconds(5)
     /// The same for the opener's current link while it waits for an acknowledgement.
@@ -106,7 +110,7 @@ public struct Session: Sendable {
             first.currentSince = now
             session.hasHadLink = true
             session.links.append(first)
-            session.timers[.idle] = now + idlePing
+            session.timers[.idle] = now + acceptorPing
         } else {
             session.suspendedSince = now
         }

@@ -9,6 +9,10 @@ public struct Instant: Comparable, Hashable, Sendable {
     public static func + (instant: Instant, interval: Interval) -> Instant {
         Instant(nanoseconds: instant.nanoseconds &+ interval.nanoseconds)
     }
+    /// The last multiple of `pace` that is not later.
+    func roundedDown(to pace: Interval) -> Instant {
+        Instant(nanoseconds: nanoseconds - nanoseconds % pace.nanoseconds)
+    }
     /// The time from `right` to `left`; zero when `right` is later.
     public static func - (left: Instant, right: Instant) -> Interval {
         Interval(nanoseconds: left > right ? left.nanoseconds - right.nanoseconds : 0)

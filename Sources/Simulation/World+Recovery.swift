@@ -79,7 +79,7 @@ extension World {
         let patience = max(Interval.seconds(1), longestRoundTrip * 4)
         // An opener that has nothing under way learns of a silent link when it pings it, which a PING of the acceptor's
         // puts off once, if only the opener's own direction is silent.
-        guard writer.role == .opener else { return Session.idlePing * 2 + patience }
+        guard writer.role == .opener else { return Session.acceptorPing * 2 + patience }
         let end = min(writer.session.taken + (writer.hasFinished ? 1 : 0), reader.promised)
         return reader.session.receivedPosition < end ? patience : Session.waitingPing + patience
     }

@@ -35,6 +35,33 @@ import Testing
         #expect(pair.opener.delivered == pair.acceptor?.written)
     }
 
+    /// One PING in fifteen seconds is enough for both ends, and those of many sessions leave together.
+    @Test func idleEndsDoNotBothAsk() {
+        var pair = Pair()
+        pair.write(.opener, 100)
+        pair.wait(.milliseconds(777))
+        pair.sent = []
+        var times: [Instant] = []
+        for _ in 0..<36_000 {
+            let before = pair.sent.count { $0.header.type == .ping }
+            pair.wait(.milliseconds(100))
+            if pair.sent.count(where: { $0.header.type == .ping }) > before { times.append(pair.now) }
+        }
+        #expect(pair.sent.allSatisfy { $0.header.type != .ping || $0.by == .opener })
+        #expect((238...242).contains(times.count), "\(times.count) in an hour")
+        let phases = Set(times.dropFirst().map { $0.nanoseconds % Session.pingPace.nanoseconds })
+        #expect(phases.count == 1)
+    }
+
+    /// An opener that is stopped, or whose own link is silent, is asked by the other end.
+    @Test func anAcceptorAsksWhenItHasHeardNothing() {
+        var pair = Pair()
+        pair.write(.opener, 100)
+        pair.sent = []
+        pair.waitWithoutOpener(Session.acceptorPing + .milliseconds(100))
+        #expect(pair.sent.count { $0.by == .acceptor && $0.header.type == .ping } == 1)
+    }
+
     @Test func aPeerThatDoesNotReadIsAskedAndLeftAlone() {
         var pair = Pair()
         pair.acceptor?.reads = false

@@ -150,6 +150,17 @@ struct Pair {
         now = end
     }
 
+    /// Time for the acceptor alone.
+    mutating func waitWithoutOpener(_ interval: Interval) {
+        let end = now + interval
+        while let due = acceptor?.session.deadline, due <= end {
+            now = max(due, now)
+            acceptor?.session.tick(now)
+            exchange()
+        }
+        now = end
+    }
+
     // MARK: Drivers
 
     /// Moves frames until nothing moves.
