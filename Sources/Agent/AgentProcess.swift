@@ -33,7 +33,7 @@ public final class AgentProcess {
         DescriptorLimit.raise()
         var estate = Estate(escrow)
         do throws(Errno) {
-            let loops = min(LoopPool.coreCount, maximumLoops)
+            let loops = min(Processors.available, maximumLoops)
             let memory = options.configuration.limits.memory
             let limits = ArenaLimits(capacity: memory)
             let budget = MemoryBudget(limit: memory)

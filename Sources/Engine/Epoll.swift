@@ -22,6 +22,21 @@ public struct ReadyEvents: OptionSet, Sendable {
     public static let hangup = ReadyEvents(rawValue: EPOLLHUP.rawValue)
 }
 
+/// What a descriptor is watched for.
+public enum Interest: Sendable {
+    case everything
+    /// Not that it can be written to. A channel, unlike a connection, tells so each time that the other end has read something.
+    case input
+
+    fileprivate var bits: UInt32 {
+        let input = EPOLLIN.rawValue | EPOLLPRI.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
+        return switch self {
+        case .everything: input | EPOLLOUT.rawValue
+        case .input: input
+        }
+    }
+}
+
 /// An epoll instance and the buffer its events arrive in.
 struct Epoll: ~Copyable {
     /// More than this many ready descriptors are reported over several turns, which bounds the length of one.
@@ -39,14 +54,24 @@ struct Epoll: ~Copyable {
 
     deinit { events.deallocate() }
 
-    /// Registers a descriptor edge-triggered, for everything, once: interest never changes, so no further system call
-    /// is needed until it is removed.
-    func add(_ number: Int32, key: UInt64) throws(Errno) {
-        var event = epoll_event()
-        event.events =
-            EPOLLIN.rawValue | EPOLLPRI.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
-        event.data.u64 = key
+    /// Registers a descriptor edge-triggered. No further system call is needed until it is removed, for as long as what it is
+    /// watched for stays the same.
+    func add(_ number: Int32, for interest: Interest, key: UInt64) throws(Errno) {
+        var event = Self.event(interest, key)
         try check(epoll_ctl(descriptor.number, EPOLL_CTL_ADD, number, &event))
+    }
+
+    /// Watches for something else from now on. What is ready already is reported again.
+    func change(_ number: Int32, to interest: Interest, key: UInt64) throws(Errno) {
+        var event = Self.event(interest, key)
+        try check(epoll_ctl(descriptor.number, EPOLL_CTL_MOD, number, &event))
+    }
+
+    private static func event(_ interest: Interest, _ key: UInt64) -> epoll_event {
+        var event = epoll_event()
+        event.events = interest.bits
+        event.data.u64 = key
+        return event
     }
 
     /// Removes a descriptor. Closing it would not be enough: the keeper holds a copy, and epoll watches the open file

@@ -23,6 +23,9 @@ public protocol LoopTask: AnyObject {
 public struct Registration: Hashable, Sendable {
     let index: UInt32
     let generation: UInt32
+
+    /// What its events carry.
+    var key: UInt64 { UInt64(generation) << 32 | UInt64(index) }
 }
 
 /// One epoll instance on one thread, with its timers and the arena of its sessions' rings. A loop never leaves its thread;
@@ -32,18 +35,20 @@ public final class EventLoop {
     /// suspended, whereas timers here count CLOCK_BOOTTIME: this bounds how late they are when nothing wakes the loop of a
     /// machine that resumes.
     private static let longestWait = Interval.seconds(10)
-    private static let scratchBytes = 256 << 10
+    private static let scratchBytes = 512 << 10
 
     /// When this turn began, on CLOCK_BOOTTIME, so that limits count the time in which the machine was suspended.
     public private(set) var now: Instant
     /// Memory for the rings of this loop's sessions.
     public let arena: Arena
-    /// A buffer of 256 KiB that all handlers of the loop share: what it holds is good until the handler returns.
+    /// A buffer of 512 KiB that all handlers of the loop share: what it holds is good until the handler returns.
     public let scratch: UnsafeMutableRawBufferPointer
     /// Where other threads post what this loop shall run.
     public let mailbox: LoopMailbox
     /// The dials of this loop's sessions.
     private(set) lazy var dials = DialQueue(self)
+    /// The key pair of the next session that begins on this loop.
+    public private(set) lazy var keyPair = SpareKeyPair(self)
 
     private struct Slot {
         var handler: (any EventHandler)?
@@ -57,6 +62,7 @@ public final class EventLoop {
     private static let mailboxKey = UInt64.max
 
     private var epoll: Epoll
+    private var polling = BusyPoll(processors: Processors.available)
     private var slots: ContiguousArray<Slot> = []
     private var vacant: ContiguousArray<UInt32> = []
     private var timers: TimerWheel
@@ -81,7 +87,7 @@ public final class EventLoop {
         scratch = .allocate(byteCount: Self.scratchBytes, alignment: 4096)
         // What comes over links passes here, and no more belongs in a core dump than the rings do.
         _ = madvise(scratch.baseAddress, scratch.count, MADV_DONTDUMP)
-        try epoll.add(mailbox.descriptor, key: Self.mailboxKey)
+        try epoll.add(mailbox.descriptor, for: .input, key: Self.mailboxKey)
     }
 
     deinit {
@@ -95,11 +101,11 @@ public final class EventLoop {
 
     // MARK: - Descriptors
 
-    /// Watches a descriptor for everything, edge-triggered. The loop holds `handler` until `deregister`.
+    /// Watches a descriptor, edge-triggered. The loop holds `handler` until `deregister`.
     ///
     /// What is ready already is reported in the next turn.
     public func register(
-        _ descriptor: Int32, _ handler: any EventHandler, tag: UInt32 = 0
+        _ descriptor: Int32, _ handler: any EventHandler, tag: UInt32 = 0, for interest: Interest = .everything
     ) throws(Errno) -> Registration {
         let index: UInt32
         if let reused = vacant.popLast() {
@@ -110,7 +116,7 @@ public final class EventLoop {
         }
         let registration = Registration(index: index, generation: slots[Int(index)].generation)
         do throws(Errno) {
-            try epoll.add(descriptor, key: UInt64(registration.generation) << 32 | UInt64(index))
+            try epoll.add(descriptor, for: interest, key: registration.key)
         } catch {
             vacant.append(index)
             throw error
@@ -119,6 +125,13 @@ public final class EventLoop {
         slots[Int(index)].descriptor = descriptor
         slots[Int(index)].tag = tag
         return registration
+    }
+
+    /// Watches a registered descriptor for something else from now on. What is ready already is reported in the next turn.
+    public func watch(_ registration: Registration, for interest: Interest) throws(Errno) {
+        let slot = slots[Int(registration.index)]
+        guard slot.generation == registration.generation, slot.handler != nil else { return }
+        try epoll.change(slot.descriptor, to: interest, key: registration.key)
     }
 
     /// Ends a registration, before its descriptor is closed. No event reaches the handler from now on, not even one that
@@ -176,8 +189,7 @@ public final class EventLoop {
 
     /// Waits for events once, and serves everything that is due.
     func turn() {
-        let count = epoll.wait(timeout: timeUntilWake())
-        refreshNow()
+        let count = waitForEvents()
         for index in 0..<count {
             let (key, events) = epoll.event(index)
             if key == Self.mailboxKey { runMessages() } else { dispatch(events, key: key) }
@@ -186,12 +198,33 @@ public final class EventLoop {
         if !tasks.isEmpty { runTasks() }
     }
 
-    private func timeUntilWake() -> Interval {
-        if !tasks.isEmpty { return .zero }
-        guard let wake = timers.nextWake else { return Self.longestWait }
-        // The last reading is as old as the turn was long, which would make this timer late by as much.
+    /// - Returns: how many there are; `now` is when they were fetched.
+    private func waitForEvents() -> Int {
+        if !tasks.isEmpty {
+            defer { refreshNow() }
+            return epoll.wait(timeout: .zero)
+        }
+        // The last reading is as old as the turn was long, which would make the next timer late by as much.
         refreshNow()
-        return min(wake - now, Self.longestWait)
+        let begin = now
+        let timeout = timers.nextWake.map { min($0 - begin, Self.longestWait) } ?? Self.longestWait
+        if polling.looks() {
+            while now - begin < min(timeout, BusyPoll.limit) {
+                let count = epoll.wait(timeout: .zero)
+                refreshNow()
+                if count > 0 {
+                    polling.found()
+                    return count
+                }
+                // Whoever is to bring what is looked for may wait for this processor.
+                sched_yield()
+            }
+            polling.wasInVain()
+        }
+        let count = epoll.wait(timeout: timeout)
+        refreshNow()
+        polling.slept(now - begin)
+        return count
     }
 
     private func dispatch(_ events: ReadyEvents, key: UInt64) {

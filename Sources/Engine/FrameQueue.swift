@@ -7,7 +7,7 @@ import Transport
 /// Payload is not copied: it stays in the session's ring and is gathered when it is written.
 struct FrameQueue {
     /// Bytes gathered for one system call: they stay in the cache between the ring and the socket.
-    static let gatheringLimit = 256 * 1024
+    static let gatheringLimit = 512 * 1024
     /// DATA frames of one write at most, besides the small ones.
     private static let maximumPieces = 16
     /// What ends a frame whose bytes have left the ring: the peer has delivered them from another link, and drops them.

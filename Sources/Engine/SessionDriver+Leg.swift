@@ -6,7 +6,7 @@ public import Transport
 
 extension SessionDriver {
     /// Bytes taken from the application between two writes to the link: they are still in the cache then.
-    private static let readChunk = 256 * 1024
+    private static let readChunk = 512 * 1024
     /// How long written bytes may take to leave for an application that is to be reset behind them.
     private static let resetGrace = Interval.seconds(5)
     /// How often the leg's queue is looked at meanwhile: the kernel tells nobody that it has emptied.
@@ -82,8 +82,8 @@ extension SessionDriver {
         session.takesApplicationBytes && (session.isOpen || leg?.failure != nil)
     }
 
-    /// Makes sure that the ring can take bytes. It grows only while everything in it is under way: then more of it
-    /// would let the link carry more. A session without a link takes what the ring holds, and no more.
+    /// Makes sure that the ring can take bytes. It grows only while everything in it is under way and more of it would let the
+    /// link carry more. A session without a link takes what the ring holds, and no more.
     private func makeRoom() -> Bool {
         if outbound.capacity == 0 {
             isStarved = !growOutbound(to: 1)
@@ -91,10 +91,13 @@ extension SessionDriver {
             return !isStarved
         }
         if outbound.freeSpace > 0 { return true }
-        guard session.hasLink, !session.hasUnsent else { return false }
+        guard outbound.capacity < outbound.maximum, session.hasLink, !session.hasUnsent else { return false }
+        let isWorthwhile = growth.isWorthwhile(capacity: outbound.capacity, end: outbound.end, loop.now) {
+            links.filter { session.isCurrent($0.number) }.compactMap { vitals(of: $0)?.roundTrip }.max()
+        }
         // Some large rings must not leave others without any.
         let larger = min(outbound.capacity * 2, outbound.maximum)
-        guard loop.arena.budget.allowsGrowth(to: larger) else { return false }
+        guard isWorthwhile, loop.arena.budget.allowsGrowth(to: larger) else { return false }
         return growOutbound(to: larger) && outbound.freeSpace > 0
     }
 

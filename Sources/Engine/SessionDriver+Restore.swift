@@ -54,6 +54,7 @@ extension SessionDriver {
                 key: key, promise, buffers, loop, owner)
             driver.tls = protection.tls
             driver.note(.restored)
+            driver.growth = ReplayGrowth(end: outbound.end, loop.now)
             driver.outbound = outbound
             driver.held = held
             try driver.take(leg.take(), remains, escrowKey: snapshot.identity.leg.value)

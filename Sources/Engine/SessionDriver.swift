@@ -37,6 +37,7 @@ public final class SessionDriver {
     var legReset = LegReset.none
     /// Application → peer: the replay buffer.
     var outbound: Ring
+    var growth: ReplayGrowth
     /// Peer → application: what the leg did not take at once.
     var held: Ring
     private var promise: WindowPromise
@@ -79,7 +80,7 @@ public final class SessionDriver {
         network: NetworkState? = nil,
         suspendLimit: Interval, buffers: SessionBuffers, on loop: EventLoop, owner: any SessionOwner
     ) throws(CryptoError) -> SessionDriver {
-        let agreement = try KeyAgreement.generate()
+        let agreement = try loop.keyPair.take()
         let open = OpenMessage(
             session: id, keyShare: agreement.share, destination: Destination(destination),
             suspendLimit: UInt32(clamping: suspendLimit.nanoseconds / 1_000_000_000))
@@ -141,6 +142,7 @@ public final class SessionDriver {
         stateSince = time(nil)
         stateBegan = loop.now
         outbound = Ring(arena: loop.arena, maximum: buffers.replay)
+        growth = ReplayGrowth(end: 0, loop.now)
         held = Ring(arena: loop.arena, maximum: buffers.window, isPaidFor: true)
         selfWhileActive = self
     }
@@ -270,6 +272,7 @@ public final class SessionDriver {
             return lose(number, .unproven)
         }
         agreement = nil
+        loop.keyPair.replenish()
         session.opened(verified, on: number, loop.now)
         owner?.recoveryFactsChanged(self, .opened)
         owner?.sessionOpened(self)

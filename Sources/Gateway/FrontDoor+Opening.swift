@@ -103,7 +103,8 @@ extension FrontDoor {
         _ pending: PendingSession, _ socket: consuming TCPSocket, _ target: SocketAddress, _ escrowKey: EscrowKey
     ) {
         do {
-            let agreement = try KeyAgreement.generate()
+            let agreement = try loop.keyPair.take()
+            loop.keyPair.replenish()
             let id = pending.open.session
             let key = try agreement.resumeKey(as: .acceptor, of: id, with: pending.open.keyShare)
             let suspendLimit = min(self.suspendLimit, .seconds(UInt64(pending.open.suspendLimit)))

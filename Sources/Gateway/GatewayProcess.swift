@@ -40,7 +40,7 @@ public final class GatewayProcess {
             logger.notice("the key of this gateway is \(fingerprint)")
         }
         do throws(Errno) {
-            let cores = LoopPool.coreCount
+            let cores = Processors.available
             let limits = ArenaLimits(capacity: options.limits.memory)
             let budget = MemoryBudget(limit: options.limits.memory)
             let loop = try EventLoop(estate.takeMainArena(limits: limits, budget: budget))

@@ -30,6 +30,7 @@ public final class EscrowClient {
     private var lastArenaKey: UInt64
     private var lastKey: UInt64
     private var registration: Registration?
+    /// Set while something waits for the keeper to read.
     private var retryTimer: TimerToken?
     /// What the keeper says; nil when it has died.
     private let receive: (KeeperMessage?) -> Void
@@ -44,7 +45,7 @@ public final class EscrowClient {
         self.channel = channel
         self.loop = loop
         self.receive = receive
-        registration = try loop.register(self.channel.descriptor.number, self)
+        registration = try loop.register(self.channel.descriptor.number, self, for: .input)
     }
 
     /// Gives the keeper a copy of a descriptor, and calls `then` when it is safe there: before that, nothing may be
@@ -100,8 +101,7 @@ public final class EscrowClient {
                 case .replace(let file): try channel.requestReplacement(file)
                 }
             } catch .wouldBlock {
-                if retryTimer == nil { retryTimer = loop.schedule(self, at: loop.now + EscrowClient.retryPeriod) }
-                return
+                return retryLater()
             } catch {
                 // The keeper has died. What is here lives on without escrow until this process ends too.
             }
@@ -116,9 +116,17 @@ public final class EscrowClient {
 }
 
 extension EscrowClient: EventHandler, TimerHandler {
+    /// The keeper is watched for room until there is nothing left to tell it.
+    private func retryLater() {
+        guard retryTimer == nil else { return }
+        retryTimer = loop.schedule(self, at: loop.now + EscrowClient.retryPeriod)
+        if let registration { try? loop.watch(registration, for: .everything) }
+    }
+
     public func timerExpired(_ token: TimerToken, on loop: EventLoop) {
         retryTimer = nil
         drain()
+        if retryTimer == nil, let registration { try? loop.watch(registration, for: .input) }
     }
 
     public func ready(_ events: ReadyEvents, tag: UInt32, on loop: EventLoop) {

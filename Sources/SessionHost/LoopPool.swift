@@ -39,13 +39,6 @@ public final class LoopPool {
         main.shareDials(among: self.maximum)
     }
 
-    /// Cores that this process may use.
-    public static var coreCount: Int {
-        var set = cpu_set_t()
-        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
-        return withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-    }
-
     /// Where the next session shall live, for all its life.
     public func place() -> Place {
         defer { next = (next + 1) % maximum }

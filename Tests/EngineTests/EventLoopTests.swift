@@ -107,6 +107,68 @@ private func put(_ text: String, into descriptor: borrowing Descriptor) {
         #expect(recorder.events.count == count)
     }
 
+    /// A channel tells each time that the other end has read something, which is of use only to those who wait for it.
+    @Test func whoWaitsForInputAloneIsNotWokenByReaders() throws {
+        let loop = try EventLoop(arena: limits)
+        let pair = try SocketPair()
+        let recorder = Recorder()
+        func talk() {
+            put("abc", into: pair.near)
+            var buffer: (UInt64, UInt64) = (0, 0)
+            #expect(read(pair.far.number, &buffer, 16) == 3)
+            loop.settle()
+        }
+        let registration = try loop.register(pair.near.number, recorder, for: .input)
+        talk()
+        #expect(recorder.events.isEmpty)
+        put("abc", into: pair.far)
+        loop.settle()
+        #expect(recorder.events.map { $0.ready.contains(.readable) } == [true])
+
+        try loop.watch(registration, for: .everything)
+        loop.settle()
+        #expect(recorder.events.last?.ready.contains(.writable) == true, "what is ready already is told at once")
+        let count = recorder.events.count
+        talk()
+        #expect(recorder.events.count == count + 1)
+
+        try loop.watch(registration, for: .input)
+        talk()
+        #expect(recorder.events.count == count + 2, "that there is something to read is told again, and no more")
+        loop.deregister(registration)
+        try loop.watch(registration, for: .everything)
+        talk()
+        #expect(recorder.events.count == count + 2)
+    }
+
+    @Test func aMailboxWakesItsLoopOnce() throws {
+        let loop = try EventLoop(arena: limits)
+        loop.settle()
+        loop.mailbox.post { _ in }
+        loop.turn()
+        // With nothing to do the next turn lasts until somebody posts again, which takes a while.
+        let pause = Interval.milliseconds(50)
+        let begin = loop.now
+        let thread = try startThread(name: "poster") { [mailbox = loop.mailbox] in
+            usleep(UInt32(pause.nanoseconds / 1000))
+            mailbox.post { _ in }
+        }
+        defer { pthread_join(thread, nil) }
+        loop.turn()
+        #expect(loop.now - begin >= pause, "that the mailbox was read is no event")
+    }
+
+    @Test func keyPairsAreMadeAheadAndUsedOnce() throws {
+        let loop = try EventLoop(arena: limits)
+        var shares: Set<[UInt8]> = [try loop.keyPair.take().share]
+        loop.keyPair.replenish()
+        #expect(!loop.keyPair.isReady)
+        loop.settle()
+        #expect(loop.keyPair.isReady)
+        for _ in 0..<2 { shares.insert(try loop.keyPair.take().share) }
+        #expect(shares.count == 3 && !loop.keyPair.isReady)
+    }
+
     /// Two descriptors become ready in one turn, and the handler of the first to be served removes the other: its event,
     /// already fetched, reaches neither the old handler nor the one that has its slot now.
     @Test func dropsStaleEvents() throws {

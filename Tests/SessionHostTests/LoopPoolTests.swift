@@ -41,9 +41,6 @@ struct LoopPoolTests {
         #expect(ContinuousClock.now - start < .seconds(1))
     }
 
-    @Test("there is a core")
-    func cores() { #expect(LoopPool.coreCount >= 1) }
-
     @Test("a value that is handed over has one taker")
     func handoff() throws {
         let pair = try SocketPair(nonBlocking: true)
