@@ -74,12 +74,12 @@ struct RunCommand: ParsableCommand {
         let usl = absolute(usl)
         var report = Report(machine: .current(), isQuick: quick)
         report.seconds = seconds ?? (quick ? 0.3 : 1)
-        let rounds = rounds ?? (quick ? 2 : 5)
+        let rounds = rounds ?? (quick ? 2 : 3)
         if parts.contains(.relays) { try measureRelays(usl, &report, rounds) }
         if parts.contains(.longPath) {
             let kinds = (quick ? LongPath.fewKinds : LongPath.kinds).filter(contenders.contains)
             try LongPath.measure(
-                kinds, usl: usl, rounds: self.rounds ?? (quick ? 1 : 5), seconds: seconds ?? (quick ? 3 : 8),
+                kinds, usl: usl, rounds: self.rounds ?? (quick ? 1 : 3), seconds: seconds ?? (quick ? 3 : 8),
                 into: &report.series)
         }
         if parts.contains(.interception) {

@@ -48,18 +48,28 @@ struct LoadClient {
     }
 
     /// Sends a message and waits until it has come back, again and again.
-    func ping(_ size: Int) throws {
+    ///
+    /// - Parameter besideBulk: whether another connection writes as much as the way takes meanwhile.
+    func ping(_ size: Int, besideBulk: Bool) throws {
         let all = try (0..<connections).map { _ in try LoadConnection(to: target) }
+        let neighbours = try besideBulk ? [LoadConnection(to: target)] : []
         for connection in all { try connection.send(LoadOrder.echo.rawValue) }
+        for neighbour in neighbours { try neighbour.send(LoadOrder.take.rawValue) }
         for connection in all { _ = try Self.trips(connection, size) { $0 < 50 } }
         let begin = announce()
         let end = begin + duration
+        let bulk = try neighbours.map { neighbour in
+            try Worker { () throws(LoadFailure) in
+                try Self.carry(neighbour, LoadConnection.bufferSize, both: false, until: end)
+            }
+        }
         let workers = try all.map { connection in
             try Worker { () throws(LoadFailure) in try Self.trips(connection, size) { _ in labNow() < end } }
         }
         let trips = try workers.reduce(into: Histogram()) { $0.add(try $1.result()) }
+        for worker in bulk { _ = try worker.result() }
         tell("trips \(begin) \(labNow()) \(Self.text(trips))")
-        stay(all)
+        stay(all + neighbours)
     }
 
     private static func trips(

@@ -36,8 +36,9 @@ struct LoadCommand: ParsableCommand {
     struct Ping: ParsableCommand {
         @OptionGroup var client: Client
         @Option var size = 64
+        @Flag var besideBulk = false
 
-        func run() throws { try client.client().ping(size) }
+        func run() throws { try client.client().ping(size, besideBulk: besideBulk) }
     }
 
     struct Connect: ParsableCommand {

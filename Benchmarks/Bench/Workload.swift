@@ -3,8 +3,9 @@ struct Workload: Equatable {
     enum Load: Equatable {
         /// Bytes, so many at a time, on so many connections.
         case bulk(size: Int, connections: Int, both: Bool)
-        /// Messages there and back, one after the other.
-        case ping(size: Int)
+        /// Messages there and back, one after the other on each connection; with one more connection in bulk beside them, or
+        /// without.
+        case ping(size: Int, connections: Int = 1, besideBulk: Bool = false)
         /// Connections, one after the other on so many threads.
         case connect(threads: Int)
     }
@@ -26,6 +27,7 @@ struct Workload: Equatable {
         [1, 8, 64].map(oneWay) + [1, 8, 64].map(bothWays) + [
             Workload(name: "ping 64 B", load: .ping(size: 64)),
             Workload(name: "ping 16 KiB", load: .ping(size: 16 << 10)),
+            Workload(name: "8 pings beside bulk", load: .ping(size: 64, connections: 8, besideBulk: true)),
             Workload(name: "connect", load: .connect(threads: 1)),
             Workload(name: "connect, 8", load: .connect(threads: 8)),
             Workload(name: "writes of 1 B", load: .bulk(size: 1, connections: 1, both: false)),
@@ -45,7 +47,9 @@ struct Workload: Equatable {
         case .bulk(let size, let connections, let both):
             return ["bulk"] + target + ["--size", "\(size)", "--connections", "\(connections)"]
                 + (both ? ["--both"] : [])
-        case .ping(let size): return ["ping"] + target + ["--size", "\(size)"]
+        case .ping(let size, let connections, let besideBulk):
+            return ["ping"] + target + ["--size", "\(size)", "--connections", "\(connections)"]
+                + (besideBulk ? ["--beside-bulk"] : [])
         case .connect(let threads): return ["connect"] + target + ["--connections", "\(threads)"]
         }
     }

@@ -11,7 +11,7 @@ public final class SessionDriver {
     /// The tag of the leg among the descriptors of this handler; links have numbers above it.
     static let legTag: UInt32 = 0
     /// Most that one session moves in one turn of the loop before the others have theirs.
-    static let turnLimit = 2 << 20
+    static let turnLimit = 512 << 10
     /// How long a closing link or leg may take over its last bytes.
     static let lingerLimit = Interval.seconds(10)
 
