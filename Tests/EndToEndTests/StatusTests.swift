@@ -91,9 +91,11 @@ extension EndToEnd {
         /// Both applications have ended their direction, and the last bytes are not read yet.
         @Test func aSessionIsClosing() throws {
             try UnderTest.with(.usl) { test in
+                // More than the server's kernel holds, and no more than a replay buffer.
+                try test.server.succeed(["sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 65536"])
                 let peers = try test.servePeers()
                 let client = try test.client.start(
-                    test.prefix + Peers.client("s = connect(7008)\nexactly(s, 1)\ns.sendall(MEBIBYTE * 4)"))
+                    test.prefix + Peers.client("s = connect(7008)\nexactly(s, 1)\ns.sendall(MEBIBYTE[:450_000])"))
                 try test.client.expectSessions("[s['state'] for s in sessions] == ['closing']")
                 try test.server.succeed(["touch", "/run/go"])
                 let status = try client.wait(.seconds(10))
