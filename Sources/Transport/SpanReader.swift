@@ -6,30 +6,27 @@ struct SpanReader {
     private var index = 0
     private var offset = 0
 
-    init(_ spans: UnsafeBufferPointer<iovec>) { self.spans = spans }
+    init(_ spans: UnsafeBufferPointer<iovec>) {
+        self.spans = spans
+        skipFinished()
+    }
+
+    /// Nothing is left.
+    var isAtEnd: Bool { index == spans.count }
 
     /// The next piece, where it is if that can be, else copied together; nil when there is nothing left.
     mutating func next(copyingTo scratch: UnsafeMutableRawBufferPointer, always: Bool) -> UnsafeRawBufferPointer? {
-        skipFinished()
-        guard index < spans.count else { return nil }
+        guard !isAtEnd else { return nil }
         if !always, rest.count >= scratch.count || index == spans.count - 1 {
             return take(atMost: scratch.count)
         }
         var used = 0
-        while used < scratch.count, index < spans.count {
+        while used < scratch.count, !isAtEnd {
             let piece = take(atMost: scratch.count - used)
             UnsafeMutableRawBufferPointer(rebasing: scratch[used...]).copyMemory(from: piece)
             used += piece.count
-            skipFinished()
         }
         return UnsafeRawBufferPointer(rebasing: scratch[..<used])
-    }
-
-    /// Nothing is left.
-    var isAtEnd: Bool {
-        var copy = self
-        copy.skipFinished()
-        return copy.index == spans.count
     }
 
     /// What is left of the current span.
@@ -41,6 +38,7 @@ struct SpanReader {
     private mutating func take(atMost limit: Int) -> UnsafeRawBufferPointer {
         let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(limit))
         offset += piece.count
+        skipFinished()
         return piece
     }
 

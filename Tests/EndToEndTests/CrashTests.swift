@@ -154,20 +154,10 @@ extension EndToEnd {
         /// The last bytes of a program that has ended are delivered by the next agent.
         @Test func lastBytes() throws {
             try UnderTest.withoutGateway { test in
-                // Not all shall have room in the server's kernel.
-                try test.server.succeed([
-                    "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 131072 262144", "net.ipv4.tcp_wmem=4096 131072 262144",
-                ])
+                try test.boundServerBuffers()
                 let server = try test.servePeers()
                 _ = try test.startGateway()
-                let script = """
-                    s = connect(7008)
-                    exactly(s, 1)
-                    s.sendall(MEBIBYTE)
-                    say('exits')
-                    sys.exit(7)
-                    """
-                let client = try test.client.start(test.prefix + Peers.client(script))
+                let client = try test.client.start(test.prefix + Peers.client(Peers.hasty))
                 try client.waitForOutput("usl: waiting for ")
                 try test.client.killProcesses(called: "usl-agent")
                 try test.server.killProcesses(called: "usl", exceptFirst: true)

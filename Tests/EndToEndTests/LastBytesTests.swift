@@ -5,27 +5,14 @@ import Testing
 extension EndToEnd {
     /// A program that exits while its last bytes are under way.
     @Suite struct LastBytesTests {
-        /// Writes as much as connection and session take, leaves without waiting, and says with which status.
-        private static let hasty = """
-            s = connect(7008)
-            exactly(s, 1)
-            s.sendall(MEBIBYTE)
-            say('exits')
-            sys.exit(7)
-            """
-
         private func withHaste(
             _ body: (UnderTest, _ gateway: LabProcess, _ server: LabProcess, _ client: LabProcess) throws -> Void
         ) throws {
             try UnderTest.withoutGateway { test in
-                // What the server's kernel holds has been delivered: not all shall have room there, but in the replay buffer and the
-                // client's kernel.
-                try test.server.succeed([
-                    "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 131072 262144", "net.ipv4.tcp_wmem=4096 131072 262144",
-                ])
+                try test.boundServerBuffers()
                 let server = try test.servePeers()
                 let gateway = try test.startGateway()
-                let client = try test.client.start(test.prefix + Peers.client(Self.hasty))
+                let client = try test.client.start(test.prefix + Peers.client(Peers.hasty))
                 try client.waitForOutput("exits")
                 try body(test, gateway, server, client)
             }

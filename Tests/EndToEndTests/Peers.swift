@@ -121,6 +121,15 @@ enum Peers {
 
     static let server = ["/usr/bin/python3", "-c", prelude + behaviours]
 
+    /// Writes as much as connection and session take, leaves without waiting, and says with which status.
+    static let hasty = """
+        s = connect(7008)
+        exactly(s, 1)
+        s.sendall(MEBIBYTE)
+        say('exits')
+        sys.exit(7)
+        """
+
     /// A client that runs a script.
     static func client(_ script: String, _ arguments: [String] = []) -> [String] {
         ["/usr/bin/python3", "-c", prelude + script] + arguments
@@ -133,6 +142,14 @@ extension UnderTest {
         let server = try server.start(Peers.server)
         try server.waitForOutput("serving")
         return server
+    }
+
+    /// What the server's kernel holds has been delivered: not all of ``Peers/hasty`` shall have room there, but in the replay buffer
+    /// and the client's kernel. For connections that are made behind it.
+    func boundServerBuffers() throws {
+        try server.succeed([
+            "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 131072 262144", "net.ipv4.tcp_wmem=4096 131072 262144",
+        ])
     }
 
     /// Runs a script on the client in this mode; every assertion in it must hold.
